@@ -1,0 +1,53 @@
+# The project's commands; `make help` lists them.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+CODE := leadstream producer processors schemas sink tests
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check format lock up down clean
+
+help: ## List the commands
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(READY) ## Make .venv with everything in it, and download Kafka and the schema registry
+
+$(READY): requirements.lock pyproject.toml leadstream/stack/jars.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; this is $$($(PYTHON) -V). Say which: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m leadstream.stack.jars fetch
+	@touch $@
+
+demo: install ## Start everything, load sample files of three vendors, show what came of them
+	@$(BIN)/leadstream demo
+
+test: install ## Run the tests (unit, integration, acceptance) on real parts
+	$(BIN)/pytest
+
+check: install ## Check format, lint, types, and that no schema breaks its readers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/leadstream schemas check --offline
+
+format: install ## Format the code and mend what the linter can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock: ## Resolve the dependencies anew (needs uv)
+	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-emit-find-links --upgrade --quiet --output-file requirements.lock
+
+up: install ## Start the whole system in the background
+	@$(BIN)/leadstream up --detach
+
+down: ## Stop it
+	@$(BIN)/leadstream down
+
+clean: ## Remove .venv and all state of the embedded system
+	rm -rf $(VENV) .leadstream

@@ -1,0 +1,1 @@
+"""What every stage of leadstream shares: settings, errors, retry, logging, the embedded stack, the command line."""
