@@ -1,0 +1,1 @@
+"""The contracts between the stages: Avro schemas, topics, headers, the registry client and the codec."""

@@ -1,0 +1,132 @@
+"""Message headers: of raw rows and of dead letters. One place, so that writers and readers cannot differ.
+
+Numbers are decimal ASCII. Dead letters carry the headers of Kafka Connect's dead-letter queue (KIP-298,
+``DeadLetterQueueReporter``) and, beside them, where the row came from and every reason it failed.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import orjson
+
+Headers = list[tuple[str, bytes]]
+
+# raw rows
+KIND = "kind"
+LOAD_ID = "load_id"
+LOAD_SEQ = "load_seq"
+ROW = "row"
+LINE = "line"
+BUCKET = "bucket"
+KEY = "key"
+VERSION = "version"
+
+# markers (raw messages without a value)
+ROWS = "rows"
+"""On an end marker: how many row messages of this load stand in this partition."""
+STATUS = "status"
+HOLD = "hold"
+"""On an end marker: why leads that are absent from the file must not be deleted; absent: delete them."""
+REFRESH = "refresh"
+
+CONNECT = "__connect.errors."
+LEADSTREAM = "leadstream."
+
+
+class Kind(enum.StrEnum):
+    """What a raw message is."""
+
+    ROW = "row"
+    SEEN = "seen"
+    """No value: the key stood in a damaged row, so its lead is present in the file."""
+    END = "end"
+    """No value, in every partition: the load's rows end here."""
+
+
+class Stage(enum.StrEnum):
+    """Where a row or a file failed."""
+
+    FILE = "FILE"
+    SPLIT = "SPLIT"
+    DECODE = "DECODE"
+    MAP = "MAP"
+    VALIDATE = "VALIDATE"
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why a row failed: the canonical field (or column) it is about, a stable code, and a sentence without values."""
+
+    field: str
+    code: str
+    message: str
+
+
+def _number(value: int) -> bytes:
+    return str(value).encode()
+
+
+def get(headers: Iterable[tuple[str, bytes]], name: str) -> str | None:
+    """The value of the first header called ``name``, as text."""
+    for key, value in headers:
+        if key == name:
+            return value.decode("utf-8", "replace")
+    return None
+
+
+def to_dict(headers: Iterable[tuple[str, bytes]]) -> dict[str, str]:
+    """All headers as text; of repeated names the last counts."""
+    return {key: value.decode("utf-8", "replace") for key, value in headers}
+
+
+def dead_letter_headers(
+    *,
+    stage: Stage,
+    reasons: Sequence[Reason],
+    source: str,
+    load_id: str,
+    load_seq: int,
+    row_number: int,
+    line_number: int,
+    bucket: str,
+    object_key: str,
+    object_version: str,
+    topic: str = "",
+    partition: int = -1,
+    offset: int = -1,
+    mapping_version: str = "",
+    class_name: str = "",
+) -> Headers:
+    """Headers of a dead letter. ``row_number`` is 0 when the letter is about a whole file.
+
+    ``topic``/``partition``/``offset`` are those of the raw message when there was one.
+    """
+    first = reasons[0]
+    message = "; ".join(f"{reason.field}: {reason.message}" if reason.field else reason.message for reason in reasons)
+    return [
+        (CONNECT + "topic", topic.encode()),
+        (CONNECT + "partition", _number(partition)),
+        (CONNECT + "offset", _number(offset)),
+        (CONNECT + "connector.name", b"leadstream"),
+        (CONNECT + "task.id", b"0"),
+        (CONNECT + "stage", stage.value.encode()),
+        (CONNECT + "class.name", class_name.encode()),
+        (CONNECT + "exception.class.name", first.code.encode()),
+        (CONNECT + "exception.message", message.encode()),
+        (LEADSTREAM + "source", source.encode()),
+        (LEADSTREAM + "load_id", load_id.encode()),
+        (LEADSTREAM + "load_seq", _number(load_seq)),
+        (LEADSTREAM + "row", _number(row_number)),
+        (LEADSTREAM + "line", _number(line_number)),
+        (LEADSTREAM + "bucket", bucket.encode()),
+        (LEADSTREAM + "key", object_key.encode()),
+        (LEADSTREAM + "version", object_version.encode()),
+        (LEADSTREAM + "mapping_version", mapping_version.encode()),
+        (
+            LEADSTREAM + "reasons",
+            orjson.dumps([{"field": r.field, "code": r.code, "message": r.message} for r in reasons]),
+        ),
+    ]
