@@ -1,0 +1,67 @@
+"""Waiting out what is away: the same step again, with exponential backoff, until it works."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_exponential, wait_random
+
+from leadstream.errors import FencedError, TransientError
+from leadstream.log import get_logger
+
+FIRST_WAIT_SECONDS = 0.2
+LONGEST_WAIT_SECONDS = 10.0
+JITTER_SECONDS = 0.2
+HEALTHY_AFTER_SECONDS = 30.0
+"""A step that ran this long before it failed was working: its failure begins a new outage."""
+
+Result = TypeVar("Result")
+
+log = get_logger("retry")
+
+
+async def forever(step: Callable[[], Awaitable[Result]], *, what: str) -> Result:
+    """Do ``step`` again for as long as it raises a :class:`TransientError`; return what it returns.
+
+    ``what`` names the part in the logs: ``waiting`` once an outage, ``recovered`` when it is over.
+    A :class:`FencedError` is passed on at once: the same step would be fenced again.
+    """
+    outage = _Outage(what)
+    retrying = AsyncRetrying(retry=retry_if_exception(_can_be_waited_out), wait=outage.wait_seconds, reraise=True)
+
+    async def timed() -> Result:
+        outage.step_started_at = time.monotonic()
+        return await step()
+
+    result: Result = await retrying(timed)
+    outage.end()
+    return result
+
+
+class _Outage:
+    def __init__(self, what: str) -> None:
+        self.step_started_at = 0.0
+        self._what = what
+        self._since: float | None = None
+        self._backoff = wait_exponential(FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS) + wait_random(0, JITTER_SECONDS)
+
+    def wait_seconds(self, state: RetryCallState) -> float:
+        now = time.monotonic()
+        if now - self.step_started_at > HEALTHY_AFTER_SECONDS:
+            self._since = None
+            state.attempt_number = 1
+        if self._since is None:
+            self._since = now
+            error = state.outcome.exception() if state.outcome else None
+            log.warning("waiting", what=self._what, why=str(error))
+        return self._backoff(state)
+
+    def end(self) -> None:
+        if self._since is not None:
+            log.info("recovered", what=self._what, seconds=round(time.monotonic() - self._since, 1))
+
+
+def _can_be_waited_out(error: BaseException) -> bool:
+    return isinstance(error, TransientError) and not isinstance(error, FencedError)

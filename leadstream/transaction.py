@@ -1,0 +1,184 @@
+"""A Kafka transaction over whole batches: everything in it is seen by read_committed readers, or nothing is.
+
+Three properties of aiokafka 0.14 shape this file: ``commit_transaction`` succeeds even when an un-awaited send
+failed, so every delivery is awaited before the commit; ``send()`` costs several times what ``send_batch()`` does,
+so records are packed here; and after an error it is not known what the broker has, so the producer is thrown away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.errors import IllegalOperation
+from aiokafka.producer.message_accumulator import BatchBuilder
+
+from leadstream import kafka
+from leadstream.settings import KafkaSettings
+
+MAX_BATCH_BYTES = 512 * 1024
+TRANSACTION_TIMEOUT_MILLISECONDS = 60_000
+STOP_TIMEOUT_SECONDS = 5.0
+
+
+class TransactionalProducer:
+    """One stable transactional id, one transaction at a time.
+
+    Starting it fences whoever used the id before and aborts what that one left open. Use::
+
+        producer.add(topic, partition, key, value, headers)   # as often as needed
+        await producer.begin()
+        await producer.commit(offsets, group_id)              # or: await producer.abort()
+
+    After any error from ``deliver`` or ``commit`` call ``abort`` and do not use it again.
+    """
+
+    def __init__(self, settings: KafkaSettings, transactional_id: str) -> None:
+        self.transactional_id = transactional_id
+        self._settings = settings
+        self._producer: AIOKafkaProducer | None = None
+        self._open: dict[TopicPartition, BatchBuilder] = {}
+        self._full: list[tuple[TopicPartition, BatchBuilder]] = []
+        self._delivered: dict[TopicPartition, list[tuple[int, int]]] = {}
+        self._topics: set[str] = set()
+        self.pending_bytes = 0
+        self.is_damaged = False
+        """Whether a transaction failed: what the broker has of it is not known."""
+
+    async def start(self) -> None:
+        """Connect and take over the transactional id.
+
+        Raises:
+            TransientError: Kafka is away.
+            ConfigError: Kafka refuses the login or the transactional id.
+        """
+        producer = kafka.producer(
+            self._settings,
+            transactional_id=self.transactional_id,
+            transaction_timeout_ms=TRANSACTION_TIMEOUT_MILLISECONDS,
+            max_batch_size=MAX_BATCH_BYTES,
+            linger_ms=0,
+        )
+        self._producer = producer
+        with kafka.errors_translated():
+            try:
+                await producer.start()
+            except BaseException:
+                await self.close()
+                raise
+
+    async def begin(self) -> None:
+        """Open a transaction; it takes in what was added since the last one."""
+        with kafka.errors_translated(), self._failure_noted():
+            await self._live.begin_transaction()
+
+    def add(
+        self,
+        topic: str,
+        partition: int,
+        key: bytes | None,
+        value: bytes | None,
+        headers: list[tuple[str, bytes]] | None = None,
+        timestamp_ms: int | None = None,
+    ) -> None:
+        """Put one record into the transaction; nothing is sent before ``deliver`` or ``commit``."""
+        where = TopicPartition(topic, partition)
+        batch = self._open.get(where)
+        if batch is None:
+            batch = self._open[where] = self._live.create_batch()
+        added = batch.append(timestamp=timestamp_ms, key=key, value=value, headers=headers or [])
+        if added is None:  # full
+            self._full.append((where, batch))
+            batch = self._open[where] = self._live.create_batch()
+            added = batch.append(timestamp=timestamp_ms, key=key, value=value, headers=headers or [])
+        self.pending_bytes += added.size
+
+    def discard(self) -> None:
+        """Forget what was added and not yet delivered."""
+        self._open, self._full = {}, []
+        self.pending_bytes = 0
+
+    async def deliver(self) -> None:
+        """Send what was added and wait until the brokers have it all (not yet committed)."""
+        batches = [*self._full, *self._open.items()]
+        self._full, self._open = [], {}
+        self.pending_bytes = 0
+        with kafka.errors_translated(), self._failure_noted():
+            # aiokafka knows every topic from its start, but forgets those that were not added when it next refreshes
+            # its metadata: a batch that waits at that moment would have no leader until it expires, 40 s later.
+            for topic in {where.topic for where, _batch in batches} - self._topics:
+                await self._live.client.add_topic(topic)
+                self._topics.add(topic)
+            futures = [await self._live.send_batch(b, w.topic, partition=w.partition) for w, b in batches]
+            results = await asyncio.gather(*futures, return_exceptions=True)
+            for (where, batch), result in zip(batches, results, strict=True):
+                if isinstance(result, BaseException):
+                    raise result
+                self._delivered.setdefault(where, []).append((result.offset, batch.record_count()))
+
+    def offsets(self, topic: str, partition: int) -> list[int]:
+        """Offsets of the records delivered to one partition in this transaction, in the order they were added."""
+        ranges = self._delivered.get(TopicPartition(topic, partition), [])
+        return [offset for base, count in ranges for offset in range(base, base + count)]
+
+    async def commit(self, offsets: Mapping[TopicPartition, int] | None = None, group_id: str = "") -> None:
+        """Deliver the rest, add the consumed ``offsets`` of ``group_id``, commit.
+
+        Raises:
+            FencedError: another process took over the transactional id; nothing of this transaction is visible.
+            TransientError: it is not known whether the commit took effect: abort, start anew, read the offsets.
+        """
+        await self.deliver()
+        with kafka.errors_translated(), self._failure_noted():
+            if offsets:
+                await self._live.send_offsets_to_transaction(dict(offsets), group_id)
+            await self._live.commit_transaction()
+        self._delivered = {}
+
+    async def abort(self) -> None:
+        """Give up the open transaction, if any, and the producer with it; never raises for Kafka being away."""
+        producer = self._producer
+        if producer is not None:
+            with contextlib.suppress(Exception):
+                await asyncio.wait_for(producer.abort_transaction(), STOP_TIMEOUT_SECONDS)
+        await self.close()
+
+    async def close(self) -> None:
+        """Let go of the connections. Waits a bounded time: a broker that is away must not hold us up."""
+        producer, self._producer = self._producer, None
+        self.discard()
+        self._delivered = {}
+        if producer is None:
+            return
+        try:
+            await asyncio.wait_for(producer.stop(), STOP_TIMEOUT_SECONDS)
+        except Exception:
+            # stop() waits for pending batches, which need a broker; end the sender and the connections ourselves.
+            with contextlib.suppress(Exception):
+                await producer._sender.close()
+            with contextlib.suppress(Exception):
+                await producer.client.close()
+
+    @contextlib.contextmanager
+    def _failure_noted(self) -> Iterator[None]:
+        """Remember a failure; and when aiokafka's sender has died, raise what it died of.
+
+        Its calls then only say that there is no transaction, which would not tell a fenced producer from a busy broker.
+        """
+        try:
+            yield
+        except BaseException as exc:
+            self.is_damaged = True
+            task = self._live._sender.sender_task
+            if isinstance(exc, IllegalOperation) and task is not None and task.done() and not task.cancelled():
+                raise (task.exception() or exc) from exc
+            raise
+
+    @property
+    def _live(self) -> Any:
+        if self._producer is None:
+            raise RuntimeError("the producer was not started or is closed")
+        return self._producer
