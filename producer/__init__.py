@@ -1,0 +1,1 @@
+"""From a file in S3 to one message a row on the source's raw topic, exactly once."""

@@ -1,0 +1,145 @@
+"""A new header, judged against what the mapping reads, before any row is sent. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from leadstream.sources import SourceConfig, clean_header
+from leadstream.text import clean
+from producer.likeness import KINDS, Likeness, likenesses
+
+SUGGESTION_MINIMUM_PERCENT = 60
+SUGGESTION_LEAD_PERCENT = 3
+"""Where two pairs are as near to each other as this, nobody can tell which is meant: suggest neither."""
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """The new column that a lost one has most likely become."""
+
+    column: str
+    likeness: Likeness
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A column that the mapping reads and the header lacks; ``required``: without it no row may be mapped."""
+
+    column: str
+    required: bool
+    suggestion: Suggestion | None
+
+    def __str__(self) -> str:
+        text = f"column {self.column!r} is gone"
+        if self.suggestion is None:
+            return text
+        return f"{text} (renamed to {self.suggestion.column!r}? {self.suggestion.likeness.percent} %)"
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What became of a header: the mapped columns it lost, and remarks on everything that is not as before."""
+
+    lost: tuple[Lost, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def held(self) -> bool:
+        """Whether the load must wait until the mapping is mended."""
+        return any(lost.required for lost in self.lost)
+
+    @property
+    def reason(self) -> str:
+        """Why the load is held, for people; empty when it is not. Holds names of columns, never a value."""
+        return "; ".join(str(lost) for lost in self.lost if lost.required)
+
+
+def judge(
+    source: SourceConfig,
+    columns: Sequence[str],
+    known: Sequence[str] | None,
+    rows: Sequence[Sequence[str | None]] = (),
+    earlier: Mapping[str, Sequence[str]] | None = None,
+) -> Judgement:
+    """Compare a header with the mapping, and with the header before it (``known``; None: there was none).
+
+    ``rows`` are some rows under the header; ``earlier`` are cells of rows before, by cleaned column name, cleaned and
+    none empty. Both only make the suggestions better.
+    """
+    present = {clean_header(column): column for column in columns}
+    before = {clean_header(column): column for column in known or ()}
+    wanted = {clean_header(column): column for column in (*source.columns, *source.required_columns)}
+    required = {clean_header(column) for column in source.required_columns}
+    missing = [name for name in wanted if name not in present and (name in required or name in before)]
+    suggestions = _suggest(
+        {name: _kind_of(source, name) for name in missing},
+        {column: _cells(columns, rows, column) for name, column in present.items() if name not in wanted},
+        before,
+        earlier or {},
+    )
+    lost = {name: Lost(wanted[name], name in required, suggestions.get(name)) for name in missing}
+    notes = []
+    if known is not None:
+        notes += [f"new column {column!r}" for name, column in present.items() if name not in before]
+        notes += [
+            str(lost.get(name) or f"column {column!r} is gone")
+            for name, column in before.items()
+            if name not in present
+        ]
+    return Judgement(tuple(sorted(lost.values(), key=lambda one: one.column)), tuple(notes))
+
+
+def _suggest(
+    missing: Mapping[str, str | None],
+    unused: Mapping[str, Sequence[str]],
+    before: Mapping[str, str],
+    earlier: Mapping[str, Sequence[str]],
+) -> dict[str, Suggestion]:
+    """The best new column for each lost one (``missing``: its kind), the best pair first; each column once."""
+    pairs = []
+    for name, kind in missing.items():
+        # A column that stood beside the lost one in the file before is another thing.
+        candidates = {
+            column: cells
+            for column, cells in unused.items()
+            if name not in before or clean_header(column) not in before
+        }
+        found = likenesses(name, kind, earlier.get(name, ()), candidates)
+        pairs += [(likeness, name, column) for column, likeness in found.items()]
+    pairs.sort(key=lambda pair: (-pair[0].percent, -pair[0].name, pair[1], pair[2]))
+    suggestions: dict[str, Suggestion] = {}
+    taken: set[str] = set()
+    for likeness, name, column in pairs:
+        if likeness.percent < SUGGESTION_MINIMUM_PERCENT:
+            break
+        rivals = [
+            rival
+            for rival, other_name, other_column in pairs
+            if (other_name == name) != (other_column == column)
+            and other_name not in suggestions
+            and other_column not in taken
+            and rival.percent > likeness.percent - SUGGESTION_LEAD_PERCENT
+        ]
+        if name not in suggestions and column not in taken and not rivals:
+            suggestions[name] = Suggestion(column, likeness)
+            taken.add(column)
+    return suggestions
+
+
+def _cells(columns: Sequence[str], rows: Sequence[Sequence[str | None]], column: str) -> list[str]:
+    at = columns.index(column)
+    return [cell for row in rows if (cell := clean(row[at])) is not None]
+
+
+def _kind_of(source: SourceConfig, name: str) -> str | None:
+    """What the mapping takes the whole cells of a column for, if it says so by the first thing it does to them."""
+    for field, spec in source.fields.items():
+        read_whole = (spec.column,) if spec.column is not None else spec.first_of or ()
+        if name not in map(clean_header, read_whole):
+            continue
+        transforms = spec.transforms if spec.transforms is not None else source.transforms.get(field, ())
+        first = transforms[0].name if transforms else field
+        if first in KINDS:
+            return first
+    return None

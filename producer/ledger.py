@@ -1,0 +1,145 @@
+"""What the producer knows of every load, kept in the compacted topic ``leads.ledger``.
+
+An entry is written in the same transaction as the rows it counts; so after a crash the ledger says exactly how many
+rows of a half-split file are on the raw topic, and a finished file is never split twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
+
+from leadstream.changelog import read_partition
+from leadstream.settings import KafkaSettings
+from leadstream.sources import SourceConfig
+from producer.arrivals import Arrival, first_sequence
+from schemas.codec import Decoder
+from schemas.topics import LEDGER
+
+FINAL_STATUSES = frozenset({"split", "failed", "abandoned"})
+RETRYABLE_REASONS = frozenset({"unknown_source", "header_only", "no_table"})
+"""Failures that a change of the source's YAML can mend; with them a failed load is tried again."""
+
+
+@dataclass(frozen=True)
+class LedgerEntry:
+    """How far a load is; see ``schemas/ledger_entry.avsc``."""
+
+    load_id: str
+    source: str
+    bucket: str
+    object_key: str
+    object_version: str
+    etag: str
+    load_seq: int
+    status: str
+    last_modified: datetime
+    started_at: datetime
+    at: datetime
+    rows: int = 0
+    dead_letters: int = 0
+    unkeyed: int = 0
+    partition_rows: list[int] = field(default_factory=list)
+    reason_code: str = ""
+    reason: str = ""
+    config_version: str = ""
+    raw_schema_id: int = 0
+
+    def to_record(self) -> dict[str, object]:
+        """The entry as an Avro record."""
+        return asdict(self)
+
+    def changed(self, at: datetime, **changes: object) -> LedgerEntry:
+        """The next entry of the same load."""
+        return replace(self, at=at, **changes)  # type: ignore[arg-type]  # names are checked by dataclasses.replace
+
+
+class Ledger:
+    """One partition of the ledger, in memory."""
+
+    def __init__(self) -> None:
+        self._entries: dict[str, LedgerEntry] = {}
+        self._sequences: dict[str, set[int]] = {}
+        self._newest_of_key: dict[tuple[str, str], LedgerEntry] = {}
+
+    async def restore(self, settings: KafkaSettings, partition: int, decoder: Decoder) -> None:
+        """Read the partition to its end."""
+        async for records in read_partition(settings, LEDGER, partition):
+            for record in records:
+                if record.value is not None:
+                    _schema_id, document = await decoder.decode(record.value)
+                    self.put(LedgerEntry(**document))
+
+    def put(self, entry: LedgerEntry) -> None:
+        """Take over a committed entry."""
+        self._entries[entry.load_id] = entry
+        self._sequences.setdefault(entry.source, set()).add(entry.load_seq)
+        newest = self._newest_of_key.get((entry.bucket, entry.object_key))
+        if newest is None or newest.last_modified <= entry.last_modified:
+            self._newest_of_key[entry.bucket, entry.object_key] = entry
+
+    def load_id_of(self, arrival: Arrival) -> str:
+        """The id of the load that ``arrival`` is.
+
+        Bytes that come back at a key after other bytes stood there (A, then B, then A again, in a bucket without
+        versions) are a new load: the vendor means A again.
+        """
+        newest = self._newest_of_key.get((arrival.bucket, arrival.key))
+        load_id = arrival.load_id
+        if (
+            newest is not None
+            and newest.object_version != arrival.version
+            and load_id in self._entries
+            and arrival.last_modified > newest.last_modified
+        ):
+            return arrival.load_id_of(f"{arrival.version}@{arrival.last_modified.isoformat()}")
+        if newest is not None and newest.object_version == arrival.version:
+            return newest.load_id
+        return load_id
+
+    def find(self, arrival: Arrival) -> LedgerEntry | None:
+        """What is known of the load that ``arrival`` is."""
+        return self._entries.get(self.load_id_of(arrival))
+
+    def is_settled(self, arrival: Arrival, source: SourceConfig | None) -> bool:
+        """Whether nothing is left to do for an arrival (as things stand with its source's YAML)."""
+        entry = self.find(arrival)
+        if entry is None:
+            return False
+        version = source.version if source is not None else ""
+        if entry.status == "held" or (entry.status == "failed" and entry.reason_code in RETRYABLE_REASONS):
+            return entry.config_version == version
+        return entry.status in FINAL_STATUSES
+
+    def unfinished(self) -> list[LedgerEntry]:
+        """Loads that are half split, or may be tried again when their source's YAML changes."""
+        return [
+            entry
+            for entry in self._entries.values()
+            if entry.status in {"splitting", "held"} or entry.reason_code in RETRYABLE_REASONS
+        ]
+
+    def load_under_way(self, source_name: str) -> str | None:
+        """The load of a source whose rows are partly on the raw topic: it must come to its end before another."""
+        return next(
+            (e.load_id for e in self._entries.values() if e.source == source_name and e.status == "splitting"), None
+        )
+
+    def next_sequence(self, source_name: str, arrival: Arrival, source: SourceConfig | None) -> int:
+        """A load_seq for a new load: that of its second, and after those of the same second known before it."""
+        taken = self._sequences.get(source_name, set())
+        sequence = first_sequence(arrival, source)
+        while sequence in taken:
+            sequence += 1
+        return sequence
+
+    def previous_rows(self, source_name: str, before: int) -> int | None:
+        """Rows of the newest load of a source that was split to its end and is older than load_seq ``before``."""
+        candidates: Iterable[LedgerEntry] = (
+            entry
+            for entry in self._entries.values()
+            if entry.source == source_name and entry.status == "split" and entry.load_seq < before
+        )
+        newest = max(candidates, key=lambda entry: entry.load_seq, default=None)
+        return newest.rows if newest else None

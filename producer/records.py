@@ -1,0 +1,217 @@
+"""Whole lines of a file become rows; what is damaged costs its own line and not its neighbours'.
+
+Parsing is Python's csv reader over many lines at once. A quote that is opened and never closed makes that reader
+swallow the lines that follow. Such a record is known by what it does: it takes several lines and has the wrong number
+of cells, or grows past the limit, or its quote closes in the middle of a cell while a good row stands hidden inside
+it. Then only its first line is damaged, and parsing starts anew at the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain, repeat
+from operator import attrgetter
+
+from producer.dialect import END
+from producer.encoding import Lines, Text
+from producer.header import Table
+from producer.split_events import DamageCode, Damaged, Row
+
+MAX_WRAPPED_LINES = 16
+"""A record with the wrong number of cells is taken for one damaged row only up to this many lines."""
+FIRST_WINDOW_LINES = 32
+"""Lines parsed at once after a runaway quote; doubles while all goes well. Keeps hostile files from costing n² time."""
+
+_line_num = attrgetter("line_num")
+
+
+class Records:
+    """Turns lines into rows and counts them. Give it lines in file order, each once, and again what it gives back."""
+
+    def __init__(self, text: Text, table: Table, max_row_bytes: int) -> None:
+        self._text = text
+        self._dialect = table.dialect
+        self._width = len(table.header.columns)
+        self._max_row_bytes = max_row_bytes
+        self._next_row = 1
+        self.next_line = table.first_line
+        self.rows = 0
+        self.damaged = 0
+        self.blank_rows = 0
+        self.fallback_rows = 0
+        self.last_damage: Damaged | None = None
+        """The last record of the file so far, when it is damaged."""
+
+    def split(self, data: bytes, *, last: bool = False, truncated: bool = False) -> tuple[list[Row | Damaged], bytes]:
+        """Parse whole lines; gives the events and the bytes of a record that is not complete yet, to be given again.
+
+        ``last``: nothing of these records comes after this (end of file, or a line that is too long); nothing is
+        given back. ``truncated``: the stream was cut, so a last line without an end is not whole.
+        """
+        lines = self._text.decode(data)
+        if data and not data.endswith((b"\n", b"\r")):
+            lines.text[-1] += "\n"
+        else:
+            truncated = False
+        cut_line = len(lines.text) - 1 if truncated else -1
+        clean = not (truncated or lines.undecodable or b"\0" in data)
+        events: list[Row | Damaged] = []
+        at, window, count = 0, len(lines.text), len(lines.text)
+        while at < count:
+            stop = min(at + window, count)
+            reader = self._dialect.reader(chain(lines.text[at:stop], (END,)))
+            # the reader's line number is asked after each record: zip goes from left to right
+            pairs = list(zip(reader, map(_line_num, repeat(reader)), strict=False))
+            tail = pairs.pop()[0]
+            open_at = at + (pairs[-1][1] if pairs else 0)
+            if pairs and not (clean and self._take_all(pairs, lines, at, open_at, events)):
+                runaway = self._take_each(pairs, lines, at, cut_line, events)
+                if runaway >= 0:
+                    self._drop_first_line(lines, runaway, events)
+                    at, window = runaway + 1, FIRST_WINDOW_LINES
+                    continue
+            if tail == [END]:
+                at, window = stop, window * 2
+            elif self._never_closes(tail, lines, open_at, stop):
+                self._drop_first_line(lines, open_at, events)
+                at, window = open_at + 1, FIRST_WINDOW_LINES
+            elif stop < count:
+                at, window = open_at, max(window, stop - open_at) * 2
+            elif not last:
+                self.next_line += open_at
+                return events, b"".join(lines.raw[open_at:])
+            elif stop - open_at > MAX_WRAPPED_LINES or self._hides_a_row(lines.text[open_at:stop]):
+                self._drop_first_line(lines, open_at, events)
+                at, window = open_at + 1, FIRST_WINDOW_LINES
+            else:
+                cells = [*tail[:-1], tail[-1].removesuffix(END).rstrip("\r\n")]
+                why = "a quoted cell is still open where the file ends, or where a line is too long to be read"
+                self._add_damaged("unclosed_quote", why, lines, open_at, stop, cells, events)
+                at = stop
+        self.next_line += count
+        return events, b""
+
+    def too_long(self, head: bytes, length: int) -> Damaged:
+        """A physical line of ``length`` bytes, of which ``head`` are the first ``max_row_bytes``."""
+        text = self._text.decode(head)
+        cells = self._dialect.first_record(text.text)[0]
+        why = f"the row is {length:,} bytes long, more than the {self._max_row_bytes:,} allowed"
+        damaged = Damaged(self._next_row, self.next_line, self._text.own_bytes(head), "row_too_long", why, cells)
+        self._next_row += 1
+        self.next_line += 1
+        self.damaged += 1
+        self.last_damage = None
+        return damaged
+
+    def _take_all(
+        self, pairs: list[tuple[list[str], int]], lines: Lines, at: int, stop: int, events: list[Row | Damaged]
+    ) -> bool:
+        """The common case without a Python step a row: every record is good. False: something needs a closer look."""
+        records, ends = zip(*pairs, strict=True)
+        if set(map(len, records)) != {self._width} or not all(map(any, records)):
+            return False
+        first_line = self.next_line + at
+        starts: Iterator[int] = iter(range(first_line, first_line + len(records)))
+        if ends[-1] != len(records):
+            if lines.fallback or sum(map(len, lines.raw[at:stop])) > self._max_row_bytes:
+                return False
+            if not self._dialect.is_strict(lines.text[at:stop]):
+                return False
+            starts = chain((first_line,), (first_line + end for end in ends))
+        events.extend(map(Row, records, range(self._next_row, self._next_row + len(records)), starts))
+        self._next_row += len(records)
+        self.rows += len(records)
+        if lines.fallback:
+            self.fallback_rows += sum(at <= line < stop for line in lines.fallback)
+        self.last_damage = None
+        return True
+
+    def _take_each(
+        self,
+        pairs: list[tuple[list[str], int]],
+        lines: Lines,
+        at: int,
+        cut_line: int,
+        events: list[Row | Damaged],
+    ) -> int:
+        """Record by record; gives the line a runaway quote starts in, or -1 when there is none."""
+        start = at
+        for cells, end in pairs:
+            stop = at + end
+            if stop - start > 1 and self._runs_away(cells, lines, start, stop):
+                return start
+            if not any(cells) or (len(cells) != self._width and not b"".join(lines.raw[start:stop]).strip()):
+                self.blank_rows += bool(lines.raw[start].strip(b" \r\n"))
+            elif trouble := self._trouble(cells, lines, start, stop, cut_line):
+                self._add_damaged(*trouble, lines, start, stop, cells, events)
+            else:
+                events.append(Row(cells, self._next_row, self.next_line + start))
+                self._next_row += 1
+                self.rows += 1
+                self.fallback_rows += bool(lines.fallback) and not lines.fallback.isdisjoint(range(start, stop))
+                self.last_damage = None
+            start = stop
+        return -1
+
+    def _trouble(
+        self, cells: list[str], lines: Lines, start: int, stop: int, cut_line: int
+    ) -> tuple[DamageCode, str] | None:
+        if any(b"\0" in line for line in lines.raw[start:stop]):
+            return "nul_byte", "the row holds a NUL byte"
+        if lines.undecodable and not lines.undecodable.isdisjoint(range(start, stop)):
+            return "undecodable", f"the row holds bytes that are not {self._text.expected}"
+        if len(cells) != self._width:
+            code: DamageCode = "too_few_cells" if len(cells) < self._width else "too_many_cells"
+            return code, f"the row has {len(cells)} cells, the header has {self._width}"
+        if stop - 1 == cut_line:
+            return "cut_off", "the compressed stream ends inside this row"
+        return None
+
+    def _runs_away(self, cells: list[str], lines: Lines, start: int, stop: int) -> bool:
+        """Whether a complete record of several lines is one line with a runaway quote and its neighbours."""
+        if sum(map(len, lines.raw[start:stop])) > self._max_row_bytes:
+            return True
+        text = lines.text[start:stop]
+        if not self._dialect.is_strict(text):
+            return len(cells) != self._width or self._hides_a_row(text)
+        return len(cells) != self._width and (stop - start > MAX_WRAPPED_LINES or self._hides_a_row(text, sound=True))
+
+    def _never_closes(self, tail: list[str], lines: Lines, start: int, stop: int) -> bool:
+        """Whether a record that is still open can no longer come out right, whatever follows."""
+        if sum(map(len, lines.raw[start:stop])) > self._max_row_bytes:
+            return True
+        return stop - start > MAX_WRAPPED_LINES and len(tail) > self._width
+
+    def _hides_a_row(self, text: list[str], *, sound: bool = False) -> bool:
+        """Whether a good row starts in one of the lines after the first.
+
+        ``sound``: not with an odd number of quotes, as the last line of a quoted cell has.
+        """
+        for skipped in range(1, min(len(text), MAX_WRAPPED_LINES + 1)):
+            cells, taken = self._dialect.first_record(text[skipped:])
+            if taken and len(cells) == self._width and any(cells):
+                own = "".join(text[skipped : skipped + taken])
+                if not sound or own.count(self._dialect.quotechar) % 2 == 0:
+                    return True
+        return False
+
+    def _drop_first_line(self, lines: Lines, at: int, events: list[Row | Damaged]) -> None:
+        cells = self._dialect.first_record(lines.text[at : at + 1])[0]
+        why = "a quote is opened in this line and the row it makes with the next lines does not fit the header"
+        self._add_damaged("unclosed_quote", why, lines, at, at + 1, cells, events)
+
+    def _add_damaged(
+        self,
+        code: DamageCode,
+        why: str,
+        lines: Lines,
+        start: int,
+        stop: int,
+        cells: list[str],
+        events: list[Row | Damaged],
+    ) -> None:
+        raw = self._text.own_bytes(b"".join(lines.raw[start:stop]).rstrip(b"\r\n"))
+        self.last_damage = Damaged(self._next_row, self.next_line + start, raw, code, why, cells)
+        events.append(self.last_damage)
+        self._next_row += 1
+        self.damaged += 1

@@ -1,0 +1,183 @@
+"""The bucket: listing it, asking for one object, reading one version of one object as a stream."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncGenerator, Iterator
+from typing import Any
+
+import aioboto3
+import aiohttp
+from aiobotocore.config import AioConfig
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
+
+from leadstream.errors import BadRecordError, ConfigError, TransientError
+from leadstream.settings import S3Settings
+from producer.arrivals import Arrival
+
+CHUNK_BYTES = 1024 * 1024
+CONNECT_TIMEOUT_SECONDS = 5
+READ_TIMEOUT_SECONDS = 30
+
+KEY_ERRORS = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "AuthFailure"}
+GONE_ERRORS = {"NoSuchKey", "NoSuchVersion", "PreconditionFailed", "404", "412"}
+
+
+class S3Input:
+    """Reads the landing bucket. Use as an async context manager."""
+
+    def __init__(self, settings: S3Settings) -> None:
+        self._settings = settings
+        self._stack = contextlib.AsyncExitStack()
+        self._client: Any = None
+
+    async def __aenter__(self) -> S3Input:
+        secret = self._settings.secret_access_key
+        session = aioboto3.Session(
+            aws_access_key_id=self._settings.access_key_id,
+            aws_secret_access_key=secret.get_secret_value() if secret else None,
+            region_name=self._settings.region,
+        )
+        config = AioConfig(
+            connect_timeout=CONNECT_TIMEOUT_SECONDS,
+            read_timeout=READ_TIMEOUT_SECONDS,
+            retries={"mode": "standard", "max_attempts": 2},
+            s3={"addressing_style": "path"} if self._settings.endpoint_url else {},
+        )
+        client = session.client("s3", endpoint_url=self._settings.endpoint_url, config=config)
+        self._client = await self._stack.enter_async_context(client)
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self._stack.aclose()
+
+    async def check(self) -> None:
+        """Make sure that the bucket is there and may be read.
+
+        Raises:
+            ConfigError: wrong key, no permission, or no such bucket.
+            TransientError: S3 is away.
+        """
+        with self._translated():
+            await self._client.list_objects_v2(Bucket=self._settings.bucket, MaxKeys=1)
+
+    async def listing(self) -> list[Arrival]:
+        """Every object of the bucket, as it stands now."""
+        arrivals = []
+        with self._translated():
+            pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._settings.bucket)
+            async for page in pages:
+                for item in page.get("Contents", ()):
+                    if item["Key"].endswith("/") and item["Size"] == 0:
+                        continue  # what consoles make to show a folder
+                    arrivals.append(
+                        Arrival(
+                            bucket=self._settings.bucket,
+                            key=item["Key"],
+                            etag=item["ETag"].strip('"'),
+                            version_id=None,
+                            last_modified=item["LastModified"],
+                            size_bytes=item["Size"],
+                        )
+                    )
+        return arrivals
+
+    async def head(self, bucket: str, key: str, version_id: str | None = None) -> Arrival | None:
+        """One object (or one version of it) as S3 knows it; None when it is not there."""
+        extra = {"VersionId": version_id} if version_id else {}
+        with self._translated(one_object=f"s3://{bucket}/{key}"):
+            try:
+                answer = await self._client.head_object(Bucket=bucket, Key=key, **extra)
+            except ClientError as exc:
+                if _code(exc) in GONE_ERRORS:
+                    return None
+                raise
+        return Arrival(
+            bucket=bucket,
+            key=key,
+            etag=answer["ETag"].strip('"'),
+            version_id=version_id,
+            last_modified=answer["LastModified"],
+            size_bytes=answer["ContentLength"],
+        )
+
+    async def read(self, arrival: Arrival) -> AsyncGenerator[bytes, None]:
+        """The object's bytes in chunks, pinned to its ETag and version: no chunk of another version ever comes.
+
+        A connection that breaks midway is taken up again where it broke.
+
+        Raises:
+            BadRecordError: code ``overwritten``: the object was replaced or removed.
+            TransientError: S3 is away.
+        """
+        extra = {"VersionId": arrival.version_id} if arrival.version_id else {}
+        position = 0
+        while position < arrival.size_bytes or position == 0:
+            before = position
+            with self._translated(one_object=f"s3://{arrival.bucket}/{arrival.key}"):
+                try:
+                    if arrival.size_bytes:
+                        extra["Range"] = f"bytes={position}-"
+                    answer = await self._client.get_object(
+                        Bucket=arrival.bucket, Key=arrival.key, IfMatch=f'"{arrival.etag}"', **extra
+                    )
+                except ClientError as exc:
+                    if _code(exc) in GONE_ERRORS:
+                        raise BadRecordError(
+                            f"s3://{arrival.bucket}/{arrival.key} was replaced or removed while it was read",
+                            code="overwritten",
+                            hint="nothing to do: what stands there now is its own load",
+                        ) from exc
+                    raise
+                body = answer["Body"]
+                async with body:
+                    # A connection that breaks is no fault of the file: go on from where it broke.
+                    with contextlib.suppress(OSError, aiohttp.ClientError, BotoCoreError):
+                        while chunk := await body.read(CHUNK_BYTES):
+                            position += len(chunk)
+                            yield chunk
+            if arrival.size_bytes == 0:
+                return
+            if position == before:
+                raise TransientError(f"s3://{arrival.bucket}/{arrival.key}: no byte came after {position}")
+
+    @contextlib.contextmanager
+    def _translated(self, one_object: str = "") -> Iterator[None]:
+        """Errors in our words; what is refused for ``one_object`` alone costs that object, not the process."""
+        bucket = self._settings.bucket
+        try:
+            yield
+        except ClientError as exc:
+            code = _code(exc)
+            status = exc.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+            if code in KEY_ERRORS:
+                raise ConfigError(
+                    f"S3 refuses the access key ({code})",
+                    hint="check S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY",
+                ) from exc
+            if one_object and code in {"NoSuchBucket", "AccessDenied", "403", "Forbidden"}:
+                raise BadRecordError(
+                    f"{one_object} may not be read ({code})",
+                    code="forbidden",
+                    hint="grant s3:GetObject on it (and on its KMS key)",
+                ) from exc
+            if code in {"NoSuchBucket"}:
+                raise ConfigError(f"there is no bucket {bucket!r}", hint="create it, or set S3_BUCKET") from exc
+            if code in {"AccessDenied", "403", "Forbidden"}:
+                raise ConfigError(
+                    f"S3 does not let this key read bucket {bucket!r}",
+                    hint="grant s3:ListBucket and s3:GetObject",
+                ) from exc
+            raise TransientError(f"S3 answered {status} {code} for bucket {bucket!r}") from exc
+        except (NoCredentialsError, PartialCredentialsError) as exc:
+            raise ConfigError(
+                "no key for S3 was found", hint="set S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY, or use an AWS role"
+            ) from exc
+        except (BotoCoreError, OSError, TimeoutError) as exc:
+            raise TransientError(
+                f"S3 cannot be reached at {self._settings.endpoint_url or 'AWS'} ({type(exc).__name__})"
+            ) from exc
+
+
+def _code(exc: ClientError) -> str:
+    return str(exc.response.get("Error", {}).get("Code", ""))

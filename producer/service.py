@@ -1,0 +1,102 @@
+"""The producer process: arrivals in, lanes at work, until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+
+from leadstream import kafka
+from leadstream.lanes import LaneGroup
+from leadstream.log import get_logger
+from leadstream.partitioning import lane_of
+from leadstream.retry import forever
+from leadstream.settings import Settings
+from leadstream.sources import SourceCatalog
+from producer.arrivals import Arrival
+from producer.context import ProducerContext
+from producer.lane import ProducerLane
+from producer.s3_input import S3Input
+from producer.split import source_name
+from producer.sqs_arrivals import SqsArrivals
+from schemas import records, topics
+from schemas.codec import Decoder, Encoder
+from schemas.registry import Registry
+
+GROUP_ID = "leadstream-producer-lanes"
+
+log = get_logger("producer")
+
+
+class ProducerService:
+    """Splits every file that arrives in the bucket. Any number of these share the sources among them."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._catalog = SourceCatalog(settings.sources_dir)
+        self._lanes: dict[int, ProducerLane] = {}
+
+    async def run(self) -> None:
+        """Work until cancelled.
+
+        Raises:
+            ConfigError: wrong key, no bucket, no queue, or Kafka or the registry refuse us.
+        """
+        settings = self._settings
+        registry = Registry(settings.registry)
+        async with S3Input(settings.s3) as s3:
+            # What is wrong with the settings is said before anything else is tried.
+            await forever(s3.check, what="S3")
+            wanted = topics.shared_topics(settings.topics.lanes)
+            await forever(lambda: kafka.ensure_topics(settings.kafka, wanted), what="Kafka")
+
+            async def encoder(topic: str, name: str) -> Encoder:
+                schema = records.schema_json(name)
+                subject = topics.value_subject(topic)
+                schema_id = await forever(lambda: registry.register(subject, schema), what="the registry")
+                return Encoder(schema_id, records.parsed(name))
+
+            context = ProducerContext(
+                settings=settings,
+                s3=s3,
+                registry=registry,
+                catalog=self._catalog,
+                decoder=Decoder(registry),
+                ledger_encoder=await encoder(topics.LEDGER, "ledger_entry"),
+                step_encoder=await encoder(topics.LOADS, "load_step"),
+            )
+
+            def make_lane(lane: int) -> ProducerLane:
+                self._lanes[lane] = ProducerLane(context, lane)
+                return self._lanes[lane]
+
+            group = LaneGroup(settings.kafka, topics.LEDGER, GROUP_ID, make_lane)
+            log.info("producer_started", bucket=settings.s3.bucket, arrivals=settings.producer.arrivals)
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(group.run())
+                tasks.create_task(self._watch_sources())
+                if settings.producer.arrivals == "sqs":
+                    sqs = SqsArrivals(settings.producer, settings.s3, s3, lambda a: self._offer(group, a))
+                    tasks.create_task(sqs.run())
+                else:
+                    tasks.create_task(self._poll(group, s3))
+
+    async def _poll(self, group: LaneGroup, s3: S3Input) -> None:
+        while True:
+            for arrival in await forever(s3.listing, what="S3"):
+                self._offer(group, arrival)
+            await asyncio.sleep(self._settings.producer.poll_interval_seconds)
+
+    async def _watch_sources(self) -> None:
+        while True:
+            await asyncio.sleep(1.0)
+            if self._catalog.refresh():
+                log.info("sources_changed", sources=sorted(self._catalog.configs))
+                for lane in self._lanes.values():
+                    lane.look_again()
+
+    def _offer(self, group: LaneGroup, arrival: Arrival) -> bool:
+        """Give an arrival to the lane of its source; False when another process has that lane."""
+        source = source_name(self._catalog.match(arrival.key), arrival.key)
+        lane = lane_of(source, self._settings.topics.lanes)
+        if lane not in group.owned:
+            return False
+        return self._lanes[lane].offer(arrival)

@@ -1,0 +1,73 @@
+"""What the splitter says about a file, in file order: one header, rows and damaged rows, and a summary of it all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from producer.columns import Column
+
+DamageCode = Literal[
+    "too_few_cells", "too_many_cells", "undecodable", "nul_byte", "row_too_long", "unclosed_quote", "cut_off"
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The columns, and the physical line (1 = first of the file) the header starts in."""
+
+    columns: tuple[Column, ...]
+    line_number: int
+
+
+class Row(NamedTuple):
+    """A good row: exactly one cell a column.
+
+    ``row_number``: 1 = first record after the header, damaged ones counted; ``line_number``: physical line it starts
+    in.
+    """
+
+    cells: list[str]
+    row_number: int
+    line_number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Damaged:
+    """A row that cannot be used: the file's own ``raw`` bytes (without the line end) and why.
+
+    ``cells`` are what could still be read, so that a key may be found; fewer or more than columns. ``message`` holds no
+    value of the row. ``cut_off``: all cells are there, but the compressed stream ends inside the last one.
+    """
+
+    row_number: int
+    line_number: int
+    raw: bytes
+    code: DamageCode
+    message: str
+    cells: list[str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What was in the file: ``rows`` are the good ones, ``fallback_rows`` those of them read as Windows-1252.
+
+    ``bytes_in`` is the object's size, ``bytes_out`` its size without compression. ``blank_rows`` had only empty cells
+    and were passed over. ``cut_off``: the file ends in the middle; ``cut_off_reason`` says how that is known.
+    """
+
+    rows: int
+    damaged: int
+    blank_rows: int
+    fallback_rows: int
+    lines: int
+    bytes_in: int
+    bytes_out: int
+    compression: str
+    encoding: str
+    delimiter: str
+    cut_off: bool
+    cut_off_reason: str
+
+
+Event = Header | Row | Damaged
