@@ -1,0 +1,139 @@
+"""What a raw partition knows of its leads: enough to tell insert, update, unchanged and deleted apart.
+
+One entry a lead, packed to some thirty bytes, in memory; its changelog is the compacted topic
+``leads.state.<source>``, written in the same transaction as the changes themselves and read back when a lane is
+taken over. A row that changes nothing writes nothing: that the newest complete file has said so is kept once a
+partition (``newest_complete``).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from leadstream.changelog import read_partition
+from leadstream.settings import KafkaSettings
+from processors.progress import ActiveLoad, Counts
+from schemas.codec import Decoder
+from schemas.receipts import COUNTS
+from schemas.topics import state_topic
+
+HASH_BYTES = 8
+PROGRESS_KEY = b"\x00"
+
+_PACKED = struct.Struct(f">{HASH_BYTES}sqqq??")  # ``deleted`` last: live_keys reads it there
+
+
+@dataclass(frozen=True, slots=True)
+class LeadEntry:
+    """What is known of one lead; see ``schemas/lead_state.avsc``."""
+
+    content_hash: bytes
+    load_seq: int
+    row_number: int
+    canonical_offset: int
+    deleted: bool
+    held_by: str = ""
+    has_duplicates: bool = False
+
+    def to_record(self) -> dict[str, object]:
+        """The entry as an Avro record."""
+        return {
+            "content_hash": self.content_hash,
+            "load_seq": self.load_seq,
+            "row_number": self.row_number,
+            "canonical_offset": self.canonical_offset,
+            "deleted": self.deleted,
+            "held_by": self.held_by,
+            "has_duplicates": self.has_duplicates,
+        }
+
+
+class PartitionState:
+    """The leads of one partition of one source, and the load under way there."""
+
+    def __init__(self, source: str, partition: int) -> None:
+        self.source = source
+        self.partition = partition
+        self.newest_complete = -1
+        """load_seq of the newest load that came to its end as a complete file; -1: none."""
+        self.active: ActiveLoad | None = None
+        self.next_offset = 0
+        """After a restore: raw offset from which rows are to be read."""
+        self.resume_offset = -1
+        """After a restore: raw offset from which rows of the load under way are to be looked at again; -1: none is."""
+        self.resume_counts = Counts()
+        """After a restore: what that load had counted."""
+        self._leads: dict[bytes, bytes] = {}
+        self._held: dict[bytes, str] = {}
+
+    def __len__(self) -> int:
+        return len(self._leads)
+
+    def get(self, key: bytes) -> LeadEntry | None:
+        """What is known of a lead; ``key`` is the provider's key."""
+        packed = self._leads.get(key)
+        if packed is None:
+            return None
+        content_hash, load_seq, row_number, offset, has_duplicates, deleted = _PACKED.unpack(packed)
+        return LeadEntry(content_hash, load_seq, row_number, offset, deleted, self._held.get(key, ""), has_duplicates)
+
+    def put(self, key: bytes, entry: LeadEntry) -> None:
+        """Take over a committed entry."""
+        self._leads[key] = _PACKED.pack(
+            entry.content_hash,
+            entry.load_seq,
+            entry.row_number,
+            entry.canonical_offset,
+            entry.has_duplicates,
+            entry.deleted,
+        )
+        if entry.held_by:
+            self._held[key] = entry.held_by
+        else:
+            self._held.pop(key, None)
+
+    def live_keys(self) -> Iterator[bytes]:
+        """Keys of the leads that are not deleted."""
+        return (key for key, packed in self._leads.items() if not packed[-1])
+
+    def held_keys(self, load_id: str) -> list[bytes]:
+        """Keys of the leads whose deletion by a load is held."""
+        return [key for key, held_by in self._held.items() if held_by == load_id]
+
+    def progress_record(self, next_offset: int) -> dict[str, object]:
+        """The entry of progress as an Avro record; ``next_offset``: up to where raw messages were taken."""
+        active = self.active
+        return {
+            "content_hash": b"",
+            "load_seq": self.newest_complete,
+            "row_number": 0,
+            "active_load": active.load_id if active else "",
+            "active_offset": active.first_offset if active else -1,
+            "counts": active.counts.to_list() if active else [],
+            "next_offset": next_offset,
+        }
+
+    def take_record(self, key: bytes, value: dict[str, Any]) -> None:
+        """Take over a record of the changelog; a newer one of the same key replaces it."""
+        if key != PROGRESS_KEY:
+            self.put(key, LeadEntry(**{name: value[name] for name in LeadEntry.__slots__ if name in value}))
+            return
+        self.newest_complete = value["load_seq"]
+        self.next_offset = value["next_offset"]
+        self.resume_offset = value["active_offset"]
+        self.resume_counts = Counts(**dict(zip(COUNTS, value["counts"], strict=False)))
+
+    async def restore(self, settings: KafkaSettings, decoder: Decoder) -> None:
+        """Read the changelog. Which keys of the load under way were seen is not there: the raw topic says it,
+        from ``resume_offset`` on (:meth:`processors.changes.BatchChanges.look_again`).
+
+        Raises:
+            TransientError: Kafka or the registry is away.
+        """
+        async for records in read_partition(settings, state_topic(self.source), self.partition):
+            for record in records:
+                _schema_id, value = await decoder.decode(record.value)
+                self.take_record(record.key, value)

@@ -1,0 +1,380 @@
+"""What a batch of raw messages changes: the heart of the row path, without input or output.
+
+Given the messages of one partition and what is known of its leads, :class:`BatchChanges` collects the change records,
+the dead letters, the new state and the steps of loads that came to their end. Nothing here waits for anything, so
+the same code answers a dry run.
+
+Of several good rows with one key in a file the last decides. A row whose key is known to stand there more than once
+(from an earlier row, or from an earlier file) is therefore parked until the file's end, and a file that is put again
+sends nothing, wherever its messages are cut into batches.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from itertools import chain
+from typing import Any
+
+from fastavro import schemaless_writer
+
+from leadstream.errors import BadRecordError
+from leadstream.sources import SourceConfig
+from processors.change_state import HASH_BYTES, LeadEntry, PartitionState
+from processors.progress import NO_OFFSET, ActiveLoad, Body, Change, Counts, Fate
+from processors.raw_rows import RowReaders
+from schemas import headers, records
+from schemas.headers import Kind, Reason, Stage
+
+RAW_HEADERS = frozenset({headers.KIND, headers.LOAD_ID, headers.LOAD_SEQ, headers.BUCKET, headers.KEY, headers.VERSION})
+"""What every message of the producer carries."""
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """A raw message that failed, with everything that is wrong with it."""
+
+    message: Any
+    values: dict[str, str]
+    stage: Stage
+    reasons: list[Reason]
+    mapping_version: str
+
+
+@dataclass(frozen=True)
+class EndedLoad:
+    """A load that came to its end marker in this partition, or whose held deletes were settled by a command."""
+
+    load: ActiveLoad
+    counts: Counts
+    reason: str
+    mapping_version: str
+    step: str = "mapped"
+    command_id: str = ""
+
+
+@dataclass
+class BatchChanges:
+    """The outcome of consecutive messages of one raw partition.
+
+    Use: :meth:`take` (or :meth:`settle_held_deletes`); fill in ``previous`` of the changes that have a
+    ``previous_offset``; :meth:`finish`; send ``changes``; :meth:`settle` with the offsets they got.
+    """
+
+    state: PartitionState
+    source: SourceConfig
+    readers: RowReaders
+    changes: list[Change] = field(default_factory=list)
+    dead_letters: list[DeadLetter] = field(default_factory=list)
+    ended: list[EndedLoad] = field(default_factory=list)
+    entries: dict[bytes, LeadEntry] = field(default_factory=dict)
+    """New state of leads; without an offset while their record is not sent."""
+    latest: dict[bytes, Change] = field(default_factory=dict)
+    """The newest change of each lead in this batch."""
+    _ready: dict[bytes, Change] = field(default_factory=dict)
+    """Changes of the load under way that go out at the end of the batch, unless a later row of it says otherwise."""
+
+    def take(self, messages: Iterable[Any]) -> None:
+        """Work through raw messages, in order. ``readers.prepare`` was called with their values."""
+        self._read(messages)
+        self._release(self._ready)
+
+    def look_again(self, messages: Iterable[Any]) -> None:
+        """After a restore: note what messages of the load under way said that were committed before.
+
+        For messages from ``state.resume_offset`` up to the committed offset, in order; may be called several times.
+        Whatever else this outcome holds afterwards was committed before, too: throw it away.
+        """
+        if self.state.active is not None:
+            self.state.active.counts = Counts()
+        self._read(messages)
+        if self.state.active is not None:
+            self.state.active.counts = self.state.resume_counts
+        self._ready.clear()  # sent before, unless a newer mapping says otherwise: that is for the next file
+        self.dead_letters.clear()
+
+    def settle_held_deletes(self, command: dict[str, Any], offset: int) -> None:
+        """Carry out an ``approve`` or ``reject`` (a record of ``command.avsc``, at ``offset`` of its topic)."""
+        load = ActiveLoad(
+            load_id=command["load_id"],
+            load_seq=command["load_seq"],
+            bucket=command["bucket"],
+            object_key=command["object_key"],
+            object_version=command["object_version"],
+            first_offset=offset,
+            is_stale=False,
+        )
+        approved = command["kind"] == "approve"
+        for key in self.state.held_keys(load.load_id):
+            known = self._known(key)
+            if known is None or known.deleted or known.held_by != load.load_id:
+                continue
+            load.counts.deletes_held += 1
+            if approved:
+                self._delete(key, known, load, offset)
+            else:
+                self.entries[key] = replace(known, held_by="")
+        step = "approved" if approved else "rejected"
+        self.ended.append(EndedLoad(load, load.counts, "", self.source.version, step, command["command_id"]))
+
+    def finish(self) -> None:
+        """Once ``previous`` is known: drop updates that change nothing, give each delete its last body."""
+        changes, self.changes = self.changes, []
+        for change in changes:
+            if change.op == "u" and change.previous is not None and not change.changed_fields():
+                # Another hash, the same fields: the canonical schema has grown since the lead was sent.
+                change.load.counts.sent -= 1
+                change.load.counts.move(Fate.UPDATED, Fate.UNCHANGED)
+                if change.previous_offset != NO_OFFSET:
+                    self.entries[change.key] = replace(
+                        self.entries[change.key], canonical_offset=change.previous_offset
+                    )
+                continue
+            if change.op == "d" and change.body is None:
+                change.body = change.previous or dict.fromkeys(records.lead_fields()) | {"ages_served": []}
+                change.body_bytes = encode_body(change.body)
+            self.changes.append(change)
+
+    def settle(self, offsets: Iterator[int]) -> dict[bytes, LeadEntry]:
+        """Take the outcome over into the state; gives the entries for its changelog.
+
+        ``offsets``: those of the records sent for ``changes``, in order: one each, and one for a delete's tombstone.
+        """
+        for change in self.changes:
+            self.entries[change.key] = replace(self.entries[change.key], canonical_offset=next(offsets))
+            if change.op == "d":
+                next(offsets)
+        for key, entry in self.entries.items():
+            self.state.put(key, entry)
+        return self.entries
+
+    def _read(self, messages: Iterable[Any]) -> None:
+        for message in messages:
+            values = headers.to_dict(message.headers)
+            if not values.keys() >= RAW_HEADERS or message.key is None:
+                reason = Reason("", "undecodable", "the message has not the headers of a row")
+                self._refuse(message, values, Stage.DECODE, [reason])
+                continue
+            load = self._load_of(message, values)
+            kind = values.get(headers.KIND)
+            if kind == Kind.ROW:
+                self._take_row(message, values, load)
+            elif kind == Kind.SEEN:
+                self._name(message.key, load)
+            elif kind == Kind.END:
+                self._end(message, values, load)
+
+    def _load_of(self, message: Any, values: dict[str, str]) -> ActiveLoad:
+        active = self.state.active
+        if active is None or active.load_id != values[headers.LOAD_ID]:
+            if active is not None:
+                self._leave(active, is_newest_word=False)
+            active = ActiveLoad.from_headers(values, message.offset, self.state.newest_complete)
+            self.state.active = active
+        return active
+
+    def _take_row(self, message: Any, values: dict[str, str], load: ActiveLoad) -> None:
+        load.rows_looked_at += 1
+        load.counts.rows += 1
+        if load.is_stale:
+            load.counts.stale += 1
+            return
+        version = ""
+        try:
+            reader = self.readers.reader(self.source, message.value)
+            version = reader.mapping_version
+            body, reasons = reader.bound.map(reader.cells(message.value))
+            body_bytes = b"" if reasons else encode_body(body)
+        except BadRecordError as exc:
+            self._fail_row(message, values, load, Stage.DECODE, [Reason("", exc.code, exc.message)], version)
+            return
+        except Exception as exc:  # a function named in YAML may raise anything; it costs this row alone
+            reason = Reason("", "mapping_raised", f"the mapping raised {type(exc).__name__}")
+            self._fail_row(message, values, load, Stage.MAP, [reason], version)
+            return
+        if reasons:
+            self._fail_row(message, values, load, Stage.VALIDATE, reasons, version)
+            return
+        change = Change(
+            op="c",
+            key=message.key,
+            load=load,
+            content_hash=hash_body(body_bytes),
+            body=body,
+            body_bytes=body_bytes,
+            row_number=int(values[headers.ROW]),
+            line_number=int(values[headers.LINE]),
+            raw_offset=message.offset,
+            raw_schema_id=reader.schema_id,
+            mapping_version=version,
+        )
+        self._compare(change, load)
+
+    def _compare(self, change: Change, load: ActiveLoad) -> None:
+        """Insert, update, unchanged or overtaken? Count it, and keep the change if it is one."""
+        key, counts = change.key, load.counts
+        known = self._known(key)
+        if known is not None and (known.load_seq, known.row_number) > (load.load_seq, change.row_number):
+            counts.stale += 1
+            return
+        if known is not None and known.held_by:
+            known = self.entries[key] = replace(known, held_by="")
+        is_same = known is not None and not known.deleted and known.content_hash == change.content_hash
+        fate = Fate.UNCHANGED if is_same else Fate.INSERTED if known is None or known.deleted else Fate.UPDATED
+        before = load.seen.get(key, Fate.NAMED)
+        is_duplicate = before is not Fate.NAMED
+        if not is_duplicate:
+            counts.add(fate)
+            load.seen[key] = fate
+        else:
+            # The earlier row of the same file is overtaken by this one; its lead counts once, as what came of it.
+            counts.duplicates += 1
+            counts.stale += 1
+            if known is None or known.load_seq != load.load_seq or not known.row_number:  # not sent by this load
+                counts.move(before, fate)
+                load.seen[key] = fate
+        if known is not None and is_same:
+            load.parked.pop(key, None)
+            if self._ready.pop(key, None) is not None and not known.has_duplicates:
+                self.entries[key] = replace(known, has_duplicates=True)
+        else:
+            self._keep(change, known, load, is_duplicate)
+
+    def _keep(self, change: Change, known: LeadEntry | None, load: ActiveLoad, is_duplicate: bool) -> None:
+        """Let a change go out at the end of the batch, or park it until the end of the file."""
+        key = change.key
+        earlier = self._ready.get(key) or load.parked.get(key)
+        if earlier is not None and earlier.content_hash == change.content_hash:
+            return
+        change.has_duplicates = is_duplicate or (known is not None and known.has_duplicates)
+        if key in self._ready or not change.has_duplicates:
+            self._ready[key] = change
+        else:
+            load.parked[key] = change
+
+    def _release(self, changes: dict[bytes, Change]) -> None:
+        """Put changes among those to be sent; ``changes`` is empty afterwards."""
+        for key, change in changes.items():
+            known = self._known(key)
+            if known is not None and not known.deleted:
+                change.op = "u"
+                before = self.latest.get(key)
+                if before is not None:
+                    change.previous = before.body
+                else:
+                    change.previous_offset = known.canonical_offset
+            self._send(change, deleted=False)
+        changes.clear()
+
+    def _send(self, change: Change, *, deleted: bool) -> None:
+        self.entries[change.key] = LeadEntry(
+            change.content_hash,
+            change.load.load_seq,
+            change.row_number,
+            NO_OFFSET,
+            deleted=deleted,
+            has_duplicates=change.has_duplicates,
+        )
+        self.changes.append(change)
+        self.latest[change.key] = change
+        change.load.counts.sent += 1
+
+    def _end(self, message: Any, values: dict[str, str], load: ActiveLoad) -> None:
+        complete = values.get(headers.STATUS) == "complete" and values.get(headers.REFRESH) == "complete"
+        reasons = [values[headers.HOLD]] if values.get(headers.HOLD) else []
+        self._leave(load, is_newest_word=complete)
+        if complete and not load.is_stale:
+            rows = int(values[headers.ROWS])
+            if load.rows_looked_at != rows:
+                reasons.append(
+                    f"of {rows} rows in this partition only {load.rows_looked_at} were there to be looked at"
+                )
+            for key in dict.fromkeys(chain(self.state.live_keys(), self.entries)):
+                known = self._known(key)
+                if key in load.seen or known is None or known.deleted or known.load_seq >= load.load_seq:
+                    continue
+                if reasons:
+                    load.counts.deletes_held += 1
+                    self.entries[key] = replace(known, held_by=load.load_id)
+                else:
+                    self._delete(key, known, load, message.offset)
+            self.state.newest_complete = load.load_seq
+        self.ended.append(EndedLoad(load, load.counts, "; ".join(reasons), self.source.version))
+        self.state.active = None
+
+    def _leave(self, load: ActiveLoad, *, is_newest_word: bool) -> None:
+        """No more rows of the load come now. Send what waits for that.
+
+        Without ``newest_complete`` to say so (``is_newest_word``), older files would not know that this one named
+        the leads it left unchanged: their entries remember it.
+        """
+        self._release(self._ready)
+        self._release(load.parked)
+        if is_newest_word:
+            return
+        for key, fate in load.seen.items():
+            known = self._known(key) if fate is Fate.UNCHANGED else None
+            if known is not None and known.load_seq < load.load_seq:
+                self.entries[key] = replace(known, load_seq=load.load_seq, row_number=0)
+
+    def _delete(self, key: bytes, known: LeadEntry, load: ActiveLoad, offset: int) -> None:
+        before = self.latest.get(key)
+        change = Change(
+            op="d",
+            key=key,
+            load=load,
+            content_hash=known.content_hash,
+            body=before.body if before else None,
+            body_bytes=before.body_bytes if before else b"",
+            row_number=0,
+            line_number=0,
+            raw_offset=offset,
+            raw_schema_id=0,
+            mapping_version=self.source.version,
+            previous_offset=NO_OFFSET if before else known.canonical_offset,
+            has_duplicates=known.has_duplicates,
+        )
+        load.counts.deleted += 1
+        self._send(change, deleted=True)
+
+    def _known(self, key: bytes) -> LeadEntry | None:
+        return self.entries.get(key) or self.state.get(key)
+
+    def _name(self, key: bytes, load: ActiveLoad) -> None:
+        """The key stands in the file: its lead is not deleted, and a deletion that was held for it is off."""
+        load.seen.setdefault(key, Fate.NAMED)
+        known = self._known(key)
+        if known is not None and known.held_by and not load.is_stale:
+            self.entries[key] = replace(known, held_by="")
+
+    def _fail_row(
+        self,
+        message: Any,
+        values: dict[str, str],
+        load: ActiveLoad,
+        stage: Stage,
+        reasons: list[Reason],
+        version: str,
+    ) -> None:
+        load.counts.dead_letters += 1
+        self._name(message.key, load)
+        self._refuse(message, values, stage, reasons, version)
+
+    def _refuse(
+        self, message: Any, values: dict[str, str], stage: Stage, reasons: list[Reason], version: str = ""
+    ) -> None:
+        self.dead_letters.append(DeadLetter(message, values, stage, reasons, version))
+
+
+def encode_body(body: Body) -> bytes:
+    """The lead's own fields in Avro binary; see :func:`schemas.records.lead_body_schema`."""
+    buffer = io.BytesIO()
+    schemaless_writer(buffer, records.lead_body_schema(), body)
+    return buffer.getvalue()
+
+
+def hash_body(body_bytes: bytes) -> bytes:
+    """BLAKE2b (RFC 7693) of the encoded body, cut to 8 bytes: what two equal leads share."""
+    return hashlib.blake2b(body_bytes, digest_size=HASH_BYTES).digest()

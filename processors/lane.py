@@ -1,0 +1,364 @@
+"""One lane of the row path: the same partition number of every source's raw topic.
+
+The numbered steps are those of docs/architecture.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import io
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from fastavro import schemaless_writer
+
+from leadstream import kafka
+from leadstream.changelog import read_partition
+from leadstream.errors import BadRecordError, FencedError, TransientError
+from leadstream.log import get_logger
+from leadstream.partitioning import lane_of, lead_key
+from leadstream.retry import forever
+from leadstream.settings import Settings
+from leadstream.sources import SourceCatalog, SourceConfig, clean_header
+from leadstream.transaction import TransactionalProducer
+from processors.change_state import PROGRESS_KEY, PartitionState
+from processors.changes import BatchChanges, DeadLetter, EndedLoad
+from processors.previous import read_values
+from processors.progress import NO_OFFSET, Change
+from processors.raw_rows import RowReaders
+from schemas import headers, records, topics
+from schemas.codec import Decoder, Encoder, frame
+from schemas.headers import dead_letter_headers
+
+OFFSETS_GROUP_ID = "leadstream-processors"
+"""Offsets are committed for this group; it has no members, the lanes' group has (see ``service``)."""
+POLL_TIMEOUT_MILLISECONDS = 200
+MAPPING_PATIENCE_SECONDS = 10.0
+MAPPING_POLL_SECONDS = 0.2
+
+log = get_logger("processors")
+
+
+@dataclass
+class ProcessorContext:
+    """What all lanes of one worker share."""
+
+    settings: Settings
+    catalog: SourceCatalog
+    readers: RowReaders
+    decoder: Decoder
+    lead_schema_id: int
+    step_encoder: Encoder
+    state_encoders: dict[str, Encoder]
+
+
+class ProcessorLane:
+    """Maps the rows of one lane, one transaction a poll."""
+
+    def __init__(self, context: ProcessorContext, lane: int) -> None:
+        self._context = context
+        self._lane = lane
+        self._states: dict[str, PartitionState] = {}
+        self._next_offsets: dict[TopicPartition, int] = {}
+        self._lead_prefix = frame(context.lead_schema_id)
+        self._commands = TopicPartition(topics.COMMANDS, lane)
+        self._patience_lost: set[tuple[str, str, int]] = set()
+
+    async def run(self, gate: asyncio.Lock) -> None:
+        """Take over the lane, restore what it knows, map what comes, until cancelled."""
+        kafka_settings = self._context.settings.kafka
+        while True:
+            producer = TransactionalProducer(kafka_settings, f"leadstream-processors-{self._lane}")
+            consumer = kafka.consumer(
+                kafka_settings,
+                group_id=OFFSETS_GROUP_ID,
+                max_poll_records=self._context.settings.processor.max_poll_records,
+                max_partition_fetch_bytes=topics.MAX_RAW_BYTES,
+            )
+            reader = kafka.consumer(kafka_settings, group_id=None)
+            self._states.clear()
+            self._next_offsets.clear()
+            try:
+                # The id first (it fences the lane's former owner), offsets and state after.
+                await forever(producer.start, what="Kafka")
+                with kafka.errors_translated():
+                    await consumer.start()
+                    await reader.start()
+                    await self._work(gate, producer, consumer, reader)
+            except FencedError:
+                raise
+            except TransientError as exc:
+                log.warning("lane_restarts", lane=self._lane, why=str(exc))
+                await asyncio.sleep(0.5)
+            finally:
+                await asyncio.shield(_close(producer, consumer, reader))
+
+    async def _work(
+        self,
+        gate: asyncio.Lock,
+        producer: TransactionalProducer,
+        consumer: AIOKafkaConsumer,
+        reader: AIOKafkaConsumer,
+    ) -> None:
+        while True:
+            await self._follow_catalog(consumer)
+            # 5. Poll rows.
+            batches = await consumer.getmany(timeout_ms=POLL_TIMEOUT_MILLISECONDS) if self._states else {}
+            if not batches:
+                await asyncio.sleep(0 if self._states else 0.2)
+                continue
+            commands = batches.pop(self._commands, [])
+            if batches:
+                # 6. Validate, map, detect change.
+                outcomes = [await self._process(where, messages) for where, messages in batches.items()]
+                await self._write(gate, producer, reader, outcomes, batches)
+            for command in commands:
+                await self._write(gate, producer, reader, await self._obey(command), {self._commands: [command]})
+
+    async def _write(
+        self,
+        gate: asyncio.Lock,
+        producer: TransactionalProducer,
+        reader: AIOKafkaConsumer,
+        outcomes: list[BatchChanges],
+        consumed: dict[TopicPartition, list[Any]],
+    ) -> None:
+        """One transaction: what came of the messages in ``consumed``, and that they were consumed."""
+        await self._add_previous(reader, outcomes)
+        for where, messages in consumed.items():
+            self._next_offsets[where] = messages[-1].offset + 1
+        async with gate:
+            # 7. Deliver the changes; the state remembers the offsets they got.
+            await producer.begin()
+            for outcome in outcomes:
+                self._add_changes(producer, outcome)
+            await producer.deliver()
+            offsets = iter(producer.offsets(topics.CANONICAL, self._lane))
+            for outcome in outcomes:
+                self._add_state(producer, outcome, offsets)
+                self._add_letters_and_steps(producer, outcome)
+            # 8. Commit: changes, dead letters, state, steps and offsets, all or nothing.
+            await producer.commit({where: self._next_offsets[where] for where in consumed}, OFFSETS_GROUP_ID)
+
+    async def _follow_catalog(self, consumer: AIOKafkaConsumer) -> None:
+        """Start reading sources that are new, stop reading those whose YAML is gone."""
+        wanted = set(self._context.catalog.configs) & self._context.state_encoders.keys()
+        if wanted == self._states.keys():
+            return
+        for gone in self._states.keys() - wanted:
+            del self._states[gone]
+            self._next_offsets.pop(TopicPartition(topics.raw_topic(gone), self._lane), None)
+        kafka_settings = self._context.settings.kafka
+        if self._commands not in self._next_offsets:
+            self._next_offsets[self._commands] = await consumer.committed(self._commands) or 0
+        for source in sorted(wanted - self._states.keys()):
+            where = TopicPartition(topics.raw_topic(source), self._lane)
+            state = PartitionState(source, self._lane)
+            await state.restore(kafka_settings, self._context.decoder)
+            next_offset = max(await consumer.committed(where) or 0, state.next_offset)
+            await self._look_again(state, where, next_offset)
+            self._states[source] = state
+            self._next_offsets[where] = next_offset
+        consumer.assign(list(self._next_offsets))
+        beginnings = await consumer.beginning_offsets(list(self._next_offsets)) if self._next_offsets else {}
+        for where, offset in self._next_offsets.items():
+            consumer.seek(where, max(offset, beginnings[where]))
+        log.info("lane_restored", lane=self._lane, sources=len(self._states),
+                 leads=sum(len(state) for state in self._states.values()))  # fmt: skip
+
+    async def _look_again(self, state: PartitionState, where: TopicPartition, next_offset: int) -> None:
+        """Read the load under way again from its first message up to ``next_offset``."""
+        if state.resume_offset < 0:
+            return
+        kafka_settings = self._context.settings.kafka
+        outcome = BatchChanges(state, self._config(state.source), self._context.readers)
+        async for messages in read_partition(
+            kafka_settings, where.topic, where.partition, start=state.resume_offset, end=next_offset
+        ):
+            await self._prepare(messages)
+            outcome.look_again(messages)
+
+    async def _process(self, where: TopicPartition, messages: list[Any]) -> BatchChanges:
+        state = self._states[where.topic.removeprefix(topics.RAW_PREFIX)]
+        await self._prepare(messages)
+        await self._wait_for_mapping(state.source, messages)
+        outcome = BatchChanges(state, self._config(state.source), self._context.readers)
+        outcome.take(messages)
+        return outcome
+
+    async def _wait_for_mapping(self, source: str, messages: list[Any]) -> None:
+        """A load that was held goes on when its YAML is mended; the producer may see that before this process does.
+
+        So when the mapping lacks a column of these rows, a newer mapping gets a while to turn up.
+        """
+        value = next((message.value for message in messages if message.value is not None), None)
+        if value is None:
+            return
+        deadline = time.monotonic() + MAPPING_PATIENCE_SECONDS
+        while True:
+            config = self._config(source)
+            try:
+                reader = self._context.readers.reader(config, value)
+            except BadRecordError:
+                return  # each row says so
+            missing = {clean_header(name) for name in reader.bound.missing}
+            if not missing & {clean_header(name) for name in config.required_columns}:
+                return
+            if (source, config.version, reader.schema_id) in self._patience_lost:
+                return
+            if time.monotonic() > deadline:
+                self._patience_lost.add((source, config.version, reader.schema_id))
+                log.warning("mapped_columns_missing", source=source, columns=sorted(reader.bound.missing))
+                return
+            await asyncio.sleep(MAPPING_POLL_SECONDS)
+
+    def _config(self, source: str) -> SourceConfig:
+        config = self._context.catalog.configs.get(source)
+        if config is None:
+            raise TransientError(f"the YAML of source {source} is gone")  # the lane starts anew without it
+        return config
+
+    async def _prepare(self, messages: list[Any]) -> None:
+        values = [message.value for message in messages if message.value is not None]
+        await forever(functools.partial(self._context.readers.prepare, values), what="the registry")
+
+    async def _obey(self, message: Any) -> list[BatchChanges]:
+        """What an operator's command changes; nothing when it is about a source that is not followed."""
+        decode = functools.partial(self._context.decoder.decode, message.value or b"")
+        try:
+            _schema_id, command = await forever(decode, what="the registry")
+        except BadRecordError as exc:
+            log.error("command_undecodable", lane=self._lane, offset=message.offset, why=exc.message)
+            return []
+        state = self._states.get(command["source"])
+        if state is None or command["kind"] not in {"approve", "reject"}:
+            log.warning("command_passed_over", lane=self._lane, kind=command["kind"], source=command["source"])
+            return []
+        outcome = BatchChanges(state, self._config(state.source), self._context.readers)
+        outcome.settle_held_deletes(command, message.offset)
+        return [outcome]
+
+    async def _add_previous(self, reader: AIOKafkaConsumer, outcomes: list[BatchChanges]) -> None:
+        """Fill in what updated and deleted leads were before."""
+        changes = [change for outcome in outcomes for change in outcome.changes]
+        wanted = {change.previous_offset for change in changes} - {NO_OFFSET}
+        values = await read_values(reader, self._lane, wanted) if wanted else {}
+        decoder = self._context.decoder
+        for change in changes:
+            value = values.get(change.previous_offset)
+            if value is None:
+                continue
+            _schema_id, record = await decoder.decode(value)
+            change.previous = {name: record.get(name) for name in records.lead_fields()}
+        for outcome in outcomes:
+            outcome.finish()
+
+    def _add_changes(self, producer: TransactionalProducer, outcome: BatchChanges) -> None:
+        """Put the change records (and a tombstone after each delete) into the transaction."""
+        now = datetime.now(UTC)
+        for change in outcome.changes:
+            key = lead_key(outcome.source.name, change.key.decode())
+            value = self._lead_prefix + encode_envelope(outcome.source.name, key, change, self._lane, now)
+            producer.add(topics.CANONICAL, self._lane, key.encode(), value + change.body_bytes)
+            if change.op == "d":
+                producer.add(topics.CANONICAL, self._lane, key.encode(), None)
+
+    def _add_state(self, producer: TransactionalProducer, outcome: BatchChanges, offsets: Iterator[int]) -> None:
+        state = outcome.state
+        topic = topics.state_topic(state.source)
+        encoder = self._context.state_encoders[state.source]
+        for key, entry in outcome.settle(offsets).items():
+            producer.add(topic, self._lane, key, encoder.encode(entry.to_record()))
+        next_offset = self._next_offsets[TopicPartition(topics.raw_topic(state.source), self._lane)]
+        producer.add(topic, self._lane, PROGRESS_KEY, encoder.encode(state.progress_record(next_offset)))
+
+    def _add_letters_and_steps(self, producer: TransactionalProducer, outcome: BatchChanges) -> None:
+        for letter in outcome.dead_letters:
+            producer.add(
+                topics.DEAD_LETTERS, self._lane, letter.message.key, letter.message.value,
+                _letter_headers(outcome.source.name, letter),
+            )  # fmt: skip
+        for ended in outcome.ended:
+            step = _step(outcome.source.name, self._lane, ended)
+            partition = lane_of(ended.load.load_id, self._context.settings.topics.lanes)
+            producer.add(topics.LOADS, partition, ended.load.load_id.encode(), self._context.step_encoder.encode(step))
+
+
+def encode_envelope(source: str, key: str, change: Change, partition: int, now: datetime) -> bytes:
+    """The fields of a Lead that say what happened; the body's bytes follow them."""
+    envelope = {
+        "lead_key": key,
+        "source": source,
+        "op": change.op,
+        "changed_fields": change.changed_fields(),
+        "content_hash": change.content_hash,
+        "load_id": change.load.load_id,
+        "load_seq": change.load.load_seq,
+        "row_number": change.row_number,
+        "line_number": change.line_number,
+        "bucket": change.load.bucket,
+        "object_key": change.load.object_key,
+        "object_version": change.load.object_version,
+        "mapping_version": change.mapping_version,
+        "raw_schema_id": change.raw_schema_id,
+        "raw_partition": partition,
+        "raw_offset": change.raw_offset,
+        "emitted_at": now,
+    }
+    buffer = io.BytesIO()
+    schemaless_writer(buffer, records.lead_envelope_schema(), envelope)
+    return buffer.getvalue()
+
+
+def _letter_headers(source: str, letter: DeadLetter) -> headers.Headers:
+    values, message = letter.values, letter.message
+    return dead_letter_headers(
+        stage=letter.stage,
+        reasons=letter.reasons,
+        source=source,
+        load_id=values.get(headers.LOAD_ID, ""),
+        load_seq=int(values.get(headers.LOAD_SEQ, "0")),
+        row_number=int(values.get(headers.ROW, "0")),
+        line_number=int(values.get(headers.LINE, "0")),
+        bucket=values.get(headers.BUCKET, ""),
+        object_key=values.get(headers.KEY, ""),
+        object_version=values.get(headers.VERSION, ""),
+        topic=message.topic,
+        partition=message.partition,
+        offset=message.offset,
+        mapping_version=letter.mapping_version,
+        class_name="processors.mapping",
+    )
+
+
+def _step(source: str, partition: int, ended: EndedLoad) -> dict[str, Any]:
+    load = ended.load
+    return {
+        "load_id": load.load_id,
+        "source": source,
+        "bucket": load.bucket,
+        "object_key": load.object_key,
+        "object_version": load.object_version,
+        "load_seq": load.load_seq,
+        "step": ended.step,
+        "command_id": ended.command_id,
+        "partition": partition,
+        "reason": ended.reason,
+        "mapping_version": ended.mapping_version,
+        "at": datetime.now(UTC),
+        **vars(ended.counts),
+    }
+
+
+async def _close(producer: TransactionalProducer, *consumers: AIOKafkaConsumer) -> None:
+    await producer.abort()
+    for consumer in consumers:
+        try:
+            await asyncio.wait_for(consumer.stop(), 5.0)
+        except Exception as exc:  # Kafka may be away; the process goes on without this connection
+            log.debug("consumer_not_stopped", why=type(exc).__name__)

@@ -1,0 +1,95 @@
+"""A raw message back to cells, and cells to a lead by the mapping that fits its header."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from leadstream.errors import BadRecordError, MappingError
+from leadstream.sources import SourceCatalog, SourceConfig
+from processors.mapping import BoundMapping, CompiledMapping, compile_mapping
+from schemas.codec import Decoder, schema_id_of
+from schemas.registry import Registry
+
+
+@dataclass(frozen=True)
+class RowReader:
+    """Reads the rows of one header of one source."""
+
+    schema_id: int
+    decoder: Decoder
+    bound: BoundMapping
+    mapping_version: str
+
+    def cells(self, value: bytes) -> list[str | None]:
+        """The cells of a raw message, in the order of its header.
+
+        Raises:
+            BadRecordError: code ``undecodable``.
+        """
+        decoded = self.decoder.decode_cached(value)
+        if decoded is None:
+            raise BadRecordError(f"schema {self.schema_id} was not read", code="undecodable")
+        return list(decoded[1].values())
+
+
+class RowReaders:
+    """The readers of all headers seen so far, made again when a source's YAML changes."""
+
+    def __init__(self, registry: Registry, catalog: SourceCatalog) -> None:
+        self._registry = registry
+        self._catalog = catalog
+        self._decoder = Decoder(registry)
+        self._mappings: dict[str, tuple[str, CompiledMapping]] = {}
+        self._readers: dict[tuple[str, str, int], RowReader] = {}
+        self._headers: dict[int, list[str]] = {}
+
+    async def prepare(self, values: Sequence[bytes]) -> None:
+        """Make ready for these messages: fetch the schemas that are not known yet.
+
+        Raises:
+            TransientError: the registry is away.
+        """
+        for value in values:
+            try:
+                schema_id = schema_id_of(value)
+                if schema_id in self._headers:
+                    continue
+                schema = await self._registry.get(schema_id)
+                await self._decoder.decode(value)
+                self._headers[schema_id] = [field.get("header", field["name"]) for field in schema["fields"]]
+            except (BadRecordError, KeyError, TypeError):
+                continue  # reader() says so, for each row
+
+    def reader(self, source: SourceConfig, value: bytes) -> RowReader:
+        """The reader for a raw message of ``source``; :meth:`prepare` was called with it.
+
+        Raises:
+            BadRecordError: code ``undecodable``: no wire format, or a schema that the registry does not know.
+        """
+        schema_id = schema_id_of(value)
+        known = self._readers.get((source.name, source.version, schema_id))
+        if known is not None:
+            return known
+        if schema_id not in self._headers:
+            raise BadRecordError(f"schema {schema_id} is not the schema of a row", code="undecodable")
+        version, mapping = self._mapping(source)
+        bound = mapping.bind(self._headers[schema_id])
+        if bound.missing and self._catalog.refresh():
+            # The producer holds a load that lacks a mapped column: it let this one go on by a newer YAML than ours.
+            version, mapping = self._mapping(self._catalog.get(source.name) or source)
+            bound = mapping.bind(self._headers[schema_id])
+        reader = RowReader(schema_id, self._decoder, bound, version)
+        self._readers[source.name, source.version, schema_id] = reader
+        return reader
+
+    def _mapping(self, source: SourceConfig) -> tuple[str, CompiledMapping]:
+        """The source's mapping and its version; the last that compiled, when a live edit does not."""
+        known = self._mappings.get(source.name)
+        if known is None or known[0] != source.version:
+            try:
+                known = self._mappings[source.name] = (source.version, compile_mapping(source))
+            except MappingError:
+                if known is None:
+                    raise
+        return known

@@ -1,0 +1,195 @@
+"""The Faust app: ``faust -A processors worker``.
+
+Faust gives the worker its life (start, stop, supervision, command line) and folds the receipts: an agent with a
+table, a few messages a load. The row path runs inside it as a service, on its own transactional clients, because
+Faust's streams handle one message at a time (measured: docs/architecture.md) and its exactly-once mode has open
+defects (faust-streaming issues 177, 323, 517).
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import ssl
+import sys
+from typing import Any
+
+import faust
+from aiokafka.helpers import create_ssl_context
+from faust.transport.drivers import aiokafka as driver
+
+from leadstream import kafka, log
+from leadstream.errors import LeadstreamError
+from leadstream.retry import forever
+from leadstream.settings import KafkaSettings, settings
+from processors.service import RowPath
+from schemas import records, topics
+from schemas.codec import Decoder, Encoder
+from schemas.receipts import fold
+from schemas.registry import Registry
+
+APP_ID = "leadstream-receipts"
+FETCH_MAX_WAIT_MILLISECONDS = 100
+SESSION_TIMEOUT_SECONDS = 10.0
+HEARTBEAT_INTERVAL_SECONDS = 1.0
+REBALANCE_TIMEOUT_SECONDS = 20.0
+
+
+class CommittedConsumerThread(driver.AIOKafkaConsumerThread):
+    """Faust's consumer, reading committed records only.
+
+    Outside its exactly-once mode Faust reads uncommitted ones: a receipt would count steps of aborted transactions.
+    """
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        # Faust has no settings for these two; aiokafka reads them when the consumer starts.
+        consumer._isolation_level = "read_committed"
+        consumer._fetch_max_wait_ms = FETCH_MAX_WAIT_MILLISECONDS
+        return consumer
+
+
+class CommittedConsumer(driver.Consumer):
+    """See :class:`CommittedConsumerThread`."""
+
+    def _new_consumer_thread(self) -> CommittedConsumerThread:
+        return CommittedConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+
+class CommittedTransport(driver.Transport):
+    """See :class:`CommittedConsumerThread`."""
+
+    Consumer = CommittedConsumer
+
+
+class PlainWorker(faust.Worker):
+    """Faust's worker without its spinner, whose control characters are out of place in a log file."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.spinner = None
+
+
+class ReceiptsApp(faust.App):
+    """Faust's app with a consumer of committed records, the row path, and topics that are made before it subscribes.
+
+    Faust passes over a topic that does not exist when it subscribes.
+    """
+
+    row_path: RowPath
+
+    def _new_transport(self) -> CommittedTransport:
+        return CommittedTransport(self.conf.broker_consumer, self)
+
+    async def on_first_start(self) -> None:
+        """Make every shared topic, start the row path, then start as Faust does.
+
+        The row path does not wait for Faust's own consumer group: after a crash that takes a session timeout.
+        """
+        wanted = topics.shared_topics(settings().topics.lanes)
+        await forever(lambda: kafka.ensure_topics(settings().kafka, wanted), what="Kafka")
+        self.add_future(self._run_row_path())
+        await super().on_first_start()
+
+    async def _run_row_path(self) -> None:
+        try:
+            await self.row_path.run()
+        except* LeadstreamError as group:
+            # There is nothing to tidy up: what was not committed is aborted by the lane's next owner. Faust would
+            # print the same error as several pages of tracebacks, and end with exit code 0.
+            print(f"error: {_first_error(group)}", file=sys.stderr, flush=True)  # noqa: T201 -- the last words
+            os._exit(1)
+
+
+@functools.cache
+def faust_app() -> faust.App:
+    """The app of this process; ends the process with one line when its settings or mappings cannot be used."""
+    try:
+        conf = settings()
+        log.configure(conf.log_format)
+        row_path = RowPath(conf)
+    except LeadstreamError as exc:
+        sys.exit(f"error: {exc}")
+    app = ReceiptsApp(
+        APP_ID,
+        broker=[f"kafka://{server}" for server in conf.kafka.bootstrap_servers.split(",")],
+        broker_credentials=_credentials(conf.kafka),
+        store="memory://",
+        topic_partitions=conf.topics.lanes,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        consumer_auto_offset_reset="earliest",
+        broker_session_timeout=SESSION_TIMEOUT_SECONDS,
+        broker_heartbeat_interval=HEARTBEAT_INTERVAL_SECONDS,
+        broker_rebalance_timeout=REBALANCE_TIMEOUT_SECONDS,
+        stream_wait_empty=True,
+        Worker=PlainWorker,
+        web_enabled=conf.processor.web_port is not None,
+        web_port=conf.processor.web_port or 6066,
+    )
+    app.row_path = row_path
+    _fold_receipts(app)
+    return app
+
+
+def _fold_receipts(app: faust.App) -> None:
+    registry = Registry(settings().registry)
+    decoder = Decoder(registry, records.parsed("receipt"))
+    step_decoder = Decoder(registry, records.parsed("load_step"))
+    encoders: list[Encoder] = []
+
+    async def encoder() -> Encoder:
+        if not encoders:
+            subject = topics.value_subject(topics.RECEIPTS)
+            schema = records.schema_json("receipt")
+            schema_id = await forever(lambda: registry.register(subject, schema), what="the registry")
+            encoders.append(Encoder(schema_id, records.parsed("receipt")))
+        return encoders[0]
+
+    def raw_topic(name: str) -> Any:
+        return app.topic(
+            name, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw",
+            partitions=settings().topics.lanes,
+        )  # fmt: skip
+
+    receipts = app.Table(
+        topics.RECEIPTS,
+        key_type=bytes,
+        value_type=bytes,
+        partitions=settings().topics.lanes,
+        changelog_topic=raw_topic(topics.RECEIPTS),
+    )
+
+    @app.agent(raw_topic(topics.LOADS))
+    async def fold_receipts(steps: Any) -> None:
+        """Each step of a load changes its receipt."""
+        async for load_id, value in steps.items():
+            _schema_id, step = await forever(functools.partial(step_decoder.decode, value), what="the registry")
+            known = receipts.get(load_id)
+            before = (
+                (await forever(functools.partial(decoder.decode, known), what="the registry"))[1] if known else None
+            )
+            receipts[load_id] = (await encoder()).encode(fold(before, step))
+            # A table's changelog is sent behind our back; the step must not count as read before it is out.
+            await app.producer.flush()
+
+
+def _first_error(group: BaseExceptionGroup[LeadstreamError]) -> BaseException:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _credentials(conf: KafkaSettings) -> Any:
+    context: ssl.SSLContext | None = None
+    if conf.security_protocol.endswith("SSL"):
+        context = create_ssl_context(cafile=conf.ssl_ca_file, certfile=conf.ssl_cert_file, keyfile=conf.ssl_key_file)
+    if conf.security_protocol.startswith("SASL"):
+        return faust.SASLCredentials(
+            username=conf.sasl_username,
+            password=conf.sasl_password.get_secret_value() if conf.sasl_password else None,
+            mechanism=conf.sasl_mechanism,
+            ssl_context=context,
+        )
+    return faust.SSLCredentials(context) if context else None
