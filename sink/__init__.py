@@ -1,0 +1,1 @@
+"""Canonical leads, loads and dead letters into Postgres."""

@@ -1,0 +1,101 @@
+"""What one poll brings, as rows for Postgres. Pure: no input or output."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from operator import itemgetter
+from typing import Any
+
+from aiokafka import TopicPartition
+
+from schemas.receipts import fold
+from schemas.records import lead_envelope_fields, lead_fields, schema_json
+from sink import dead_letters
+
+COLUMNS = (
+    *lead_envelope_fields(),
+    *lead_fields(),
+    *("canonical_partition", "canonical_offset", "overtaken", "next_at"),
+)
+"""Of the table ``incoming``."""
+
+RECEIPT_FIELDS = tuple(item["name"] for item in schema_json("receipt")["fields"])
+"""Of a receipt; columns of the table ``loads`` as well, where status and reason have ``receipt_`` before them."""
+
+Row = tuple[Any, ...]
+Record = dict[str, Any]
+
+_values = itemgetter(*lead_envelope_fields(), *lead_fields())
+
+
+@dataclass(slots=True)
+class Change:
+    """A record of ``leads.canonical``, and the message it came in."""
+
+    message: Any
+    record: Record
+
+
+@dataclass(slots=True)
+class Batch:
+    """Everything that one database transaction writes.
+
+    ``expected`` is where each partition stands in Postgres if nobody else wrote to it, ``following`` where it will.
+    """
+
+    expected: dict[TopicPartition, int] = field(default_factory=dict)
+    following: dict[TopicPartition, int] = field(default_factory=dict)
+    changes: list[Change] = field(default_factory=list)
+    steps: list[Record] = field(default_factory=list)
+    dead_letters: list[dead_letters.Row] = field(default_factory=list)
+
+
+def incoming_rows(changes: Sequence[Change]) -> list[Row]:
+    """Rows of the table ``incoming``, in the order of ``changes``.
+
+    Of each lead it is worked out which records are overtaken (an earlier one has a newer load_seq and row) and when
+    the next version follows in the batch; the last version is the one that is not overtaken and has no next.
+    """
+    newest: dict[str, tuple[int, int]] = {}
+    overtaken = []
+    for change in changes:
+        record = change.record
+        order = (record["load_seq"], record["row_number"])
+        before = newest.get(record["lead_key"])
+        overtaken.append(before is not None and order < before)
+        if not overtaken[-1]:
+            newest[record["lead_key"]] = order
+    next_at: dict[str, datetime] = {}
+    rows = []
+    for change, is_overtaken in zip(reversed(changes), reversed(overtaken), strict=True):
+        record, message = change.record, change.message
+        follows = None if is_overtaken else next_at.get(record["lead_key"])
+        rows.append((*_values(record), message.partition, message.offset, is_overtaken, follows))
+        if not is_overtaken:
+            next_at[record["lead_key"]] = record["emitted_at"]
+    rows.reverse()
+    return rows
+
+
+def folded_receipts(standing: Mapping[str, Record], steps: Sequence[Record]) -> dict[str, Record]:
+    """The receipts by load: those that stand, with ``steps`` folded onto them in their order."""
+    receipts = dict(standing)
+    for step in steps:
+        receipts[step["load_id"]] = fold(receipts.get(step["load_id"]), step)
+    return receipts
+
+
+def receipt_row(receipt: Record) -> Record:
+    """A receipt as columns of ``loads``, whose own status and reason follow from more than the receipt's."""
+    row: Record = dead_letters.without_nul(receipt)
+    row["receipt_status"] = row.pop("status")
+    row["receipt_reason"] = row.pop("reason")
+    return row
+
+
+def receipt_of_row(row: Mapping[str, Any]) -> Record:
+    """The receipt in a row of ``loads``: :func:`receipt_row` turned round."""
+    receipt = {name: row[name] for name in RECEIPT_FIELDS}
+    return receipt | {"status": row["receipt_status"], "reason": row["receipt_reason"]}

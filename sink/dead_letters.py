@@ -1,0 +1,118 @@
+"""What a dead letter becomes in the table ``dead_letters``. Pure; never fails, whatever the headers hold."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from schemas.headers import CONNECT, LEADSTREAM, to_dict
+
+COLUMNS = (
+    *("dead_letter_id", "source", "load_id", "load_seq", "row_number", "line_number"),
+    *("bucket", "object_key", "object_version", "stage", "reasons", "reason_code", "message"),
+    *("raw_topic", "raw_partition", "raw_offset", "mapping_version", "key", "value", "failed_at"),
+)
+STAGE_WRITE = "WRITE"
+"""The stage of what Postgres would not take; the other stages are those of schemas.headers."""
+MAX_NAME_CHARACTERS = 200
+"""Of texts that stand in an index, whose entries Postgres limits."""
+MAX_TEXT_CHARACTERS = 10_000
+NUL_STANDS_AS = "\N{REPLACEMENT CHARACTER}"
+INTEGER_BITS = 32
+BIGINT_BITS = 64
+
+Row = tuple[Any, ...]
+
+
+def from_message(message: Any) -> Row:
+    """The row of a message of ``leads.dlq`` (aiokafka's ConsumerRecord); what is missing or odd in it is null."""
+    headers = to_dict(message.headers)
+    reasons = _reasons(headers.get(LEADSTREAM + "reasons"))
+    return (
+        f"{message.partition}-{message.offset}",
+        _text(headers.get(LEADSTREAM + "source"), MAX_NAME_CHARACTERS),
+        _text(headers.get(LEADSTREAM + "load_id"), MAX_NAME_CHARACTERS),
+        _number(headers.get(LEADSTREAM + "load_seq"), BIGINT_BITS),
+        _number(headers.get(LEADSTREAM + "row"), BIGINT_BITS),
+        _number(headers.get(LEADSTREAM + "line"), BIGINT_BITS),
+        _text(headers.get(LEADSTREAM + "bucket")),
+        _text(headers.get(LEADSTREAM + "key")),
+        _text(headers.get(LEADSTREAM + "version")),
+        _text(headers.get(CONNECT + "stage"), MAX_NAME_CHARACTERS),
+        reasons,
+        _text(headers.get(CONNECT + "exception.class.name"), MAX_NAME_CHARACTERS),
+        _text(headers.get(CONNECT + "exception.message")),
+        _text(headers.get(CONNECT + "topic")),
+        _number(headers.get(CONNECT + "partition"), INTEGER_BITS),
+        _number(headers.get(CONNECT + "offset"), BIGINT_BITS),
+        _text(headers.get(LEADSTREAM + "mapping_version")),
+        message.key,
+        message.value,
+        _moment(message.timestamp),
+    )
+
+
+def from_write_failure(message: Any, record: dict[str, Any] | None, code: str, why: str) -> Row:
+    """The row of a message that could not be written: undecodable (``record`` is None), or refused by Postgres."""
+    place = record or {}
+    return (
+        f"{message.topic}-{message.partition}-{message.offset}",
+        _text(place.get("source"), MAX_NAME_CHARACTERS),
+        _text(place.get("load_id"), MAX_NAME_CHARACTERS),
+        place.get("load_seq"),
+        place.get("row_number"),
+        place.get("line_number"),
+        _text(place.get("bucket")),
+        _text(place.get("object_key")),
+        _text(place.get("object_version")),
+        STAGE_WRITE,
+        orjson.dumps([{"field": "", "code": code, "message": without_nul(why)}]).decode(),
+        code,
+        _text(why),
+        message.topic,
+        message.partition,
+        message.offset,
+        _text(place.get("mapping_version")),
+        message.key,
+        message.value,
+        _moment(message.timestamp),
+    )
+
+
+def without_nul(value: Any) -> Any:
+    """``value`` with the NUL characters of its texts replaced, since Postgres has no place for them."""
+    if isinstance(value, str):
+        return value.replace("\0", NUL_STANDS_AS)
+    if isinstance(value, list):
+        return [without_nul(item) for item in value]
+    if isinstance(value, dict):
+        return {without_nul(name): without_nul(item) for name, item in value.items()}
+    return value
+
+
+def _text(value: str | None, max_characters: int = MAX_TEXT_CHARACTERS) -> str | None:
+    return without_nul(value)[:max_characters] if value is not None else None
+
+
+def _number(value: str | None, bits: int) -> int | None:
+    try:
+        number = int(value or "")
+    except ValueError:
+        return None
+    return number if -(1 << (bits - 1)) <= number < 1 << (bits - 1) else None
+
+
+def _reasons(value: str | None) -> str | None:
+    try:
+        return orjson.dumps(without_nul(orjson.loads(value or ""))).decode()
+    except ValueError:
+        return None
+
+
+def _moment(milliseconds: int) -> datetime:
+    try:
+        return datetime.fromtimestamp(milliseconds / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return datetime.fromtimestamp(0, UTC)

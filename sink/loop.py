@@ -1,0 +1,173 @@
+"""The sink's loop: poll → decode → deliver → commit. The numbers are those of docs/architecture.md."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.errors import IllegalStateError, KafkaError
+
+from leadstream import kafka
+from leadstream.errors import BadRecordError, ConfigError, FencedError
+from leadstream.log import get_logger
+from leadstream.retry import forever
+from leadstream.settings import Settings
+from schemas.codec import Decoder
+from schemas.records import parsed
+from schemas.registry import Registry
+from schemas.topics import CANONICAL, DEAD_LETTERS, LOADS
+from sink import dead_letters
+from sink.batch import Batch, Change
+from sink.postgres_output import PostgresOutput
+
+GROUP_ID = "leadstream-sink"
+TOPICS = (CANONICAL, LOADS, DEAD_LETTERS)
+POLL_TIMEOUT_MILLISECONDS = 500
+MAX_PARTITION_FETCH_BYTES = 4 * 1024 * 1024
+SESSION_TIMEOUT_MILLISECONDS = 10_000
+HEARTBEAT_INTERVAL_MILLISECONDS = 1_000
+MAX_POLL_INTERVAL_MILLISECONDS = 24 * 60 * 60 * 1000
+"""While Postgres is away nothing is polled, and that is no reason to lose the partitions; heartbeats go on."""
+HANDOVER_SECONDS = 5.0
+"""How long a rebalance waits for the batch in hand. Longer is not needed: who is late is fenced."""
+COMMIT_TIMEOUT_SECONDS = 5.0
+STOP_TIMEOUT_SECONDS = 5.0
+
+log = get_logger("sink")
+
+
+class SinkLoop:
+    """One membership in the sinks' group.
+
+    Postgres says where each partition is to be read on. Kafka's own offsets are committed for tools that show lag.
+    """
+
+    def __init__(self, settings: Settings, registry: Registry, output: PostgresOutput) -> None:
+        self._max_records = settings.sink.max_batch_records
+        self._kafka_settings = settings.kafka
+        self._output = output
+        self._leads = Decoder(registry, parsed("lead"))
+        self._steps = Decoder(registry, parsed("load_step"))
+        self._positions: dict[TopicPartition, int] = {}
+        self._generation = 0
+        """Grows with each rebalance: what was polled before it is not written after it."""
+        self._placed_generation = 0
+        self._batch_in_hand = asyncio.Lock()
+
+    async def run(self) -> None:
+        """Work until cancelled; a batch in hand is rolled back, and written by whoever takes over.
+
+        Raises:
+            FencedError: another sink has written to one of our partitions; join the group again.
+            TransientError: Kafka is away.
+            FatalError: the work cannot go on.
+        """
+        consumer = kafka.consumer(
+            self._kafka_settings,
+            group_id=GROUP_ID,
+            max_partition_fetch_bytes=MAX_PARTITION_FETCH_BYTES,
+            session_timeout_ms=SESSION_TIMEOUT_MILLISECONDS,
+            heartbeat_interval_ms=HEARTBEAT_INTERVAL_MILLISECONDS,
+            max_poll_interval_ms=MAX_POLL_INTERVAL_MILLISECONDS,
+        )
+        self._positions = {}
+        try:
+            with kafka.errors_translated():
+                await consumer.start()
+                consumer.subscribe(list(TOPICS), listener=_Listener(self, consumer))
+                while True:
+                    await self._step(consumer)
+        finally:
+            with contextlib.suppress(Exception):
+                await asyncio.wait_for(consumer.stop(), STOP_TIMEOUT_SECONDS)
+
+    async def _step(self, consumer: AIOKafkaConsumer) -> None:
+        # 9. Poll
+        generation = self._generation
+        polled = await consumer.getmany(timeout_ms=POLL_TIMEOUT_MILLISECONDS, max_records=self._max_records)
+        async with self._batch_in_hand:
+            if generation != self._generation or generation != self._placed_generation:
+                await self._take_places(consumer)
+                return
+            if not polled:
+                return
+            # 10. Decode
+            batch = await forever(lambda: self._decode(polled), what="schema registry")
+            # 11. Deliver, in one database transaction with the offsets
+            await forever(lambda: self._deliver(batch, generation), what="Postgres")
+            self._positions |= batch.following
+        # 12. Commit: the transaction has; Kafka is told for the tools that show lag
+        with contextlib.suppress(KafkaError, TimeoutError):
+            await asyncio.wait_for(consumer.commit(batch.following), COMMIT_TIMEOUT_SECONDS)
+
+    async def _take_places(self, consumer: AIOKafkaConsumer) -> None:
+        """After a rebalance: read each partition from where Postgres has it."""
+        generation = self._generation
+        partitions = consumer.assignment()
+        offsets = await forever(lambda: self._output.offsets(partitions), what="Postgres") if partitions else {}
+        with contextlib.suppress(IllegalStateError):  # a rebalance came in between: the next step sees it
+            ends = await consumer.end_offsets(list(offsets))
+            for partition, offset in offsets.items():
+                if offset > ends[partition]:
+                    raise ConfigError(
+                        f"Postgres has {partition.topic}[{partition.partition}] up to offset {offset}, "
+                        f"but Kafka ends at {ends[partition]}",
+                        hint="this database was filled from another Kafka cluster: use a new database, "
+                        "or the cluster it belongs to",
+                    )
+                consumer.seek(partition, offset)
+            consumer.resume(*partitions)
+            self._positions = offsets
+            self._placed_generation = generation
+            log.info("partitions_assigned", partitions=len(offsets))
+
+    async def _decode(self, polled: dict[TopicPartition, list[Any]]) -> Batch:
+        batch = Batch()
+        for partition in sorted(polled):
+            messages = polled[partition]
+            batch.expected[partition] = self._positions[partition]
+            batch.following[partition] = messages[-1].offset + 1
+            for message in messages:
+                if message.topic == DEAD_LETTERS:
+                    batch.dead_letters.append(dead_letters.from_message(message))
+                elif message.value is not None:  # a tombstone follows the delete it stands for
+                    await self._add(batch, message)
+        return batch
+
+    async def _add(self, batch: Batch, message: Any) -> None:
+        decoder = self._leads if message.topic == CANONICAL else self._steps
+        try:
+            _schema_id, record = decoder.decode_cached(message.value) or await decoder.decode(message.value)
+        except BadRecordError as exc:
+            place = {"topic": message.topic, "partition": message.partition, "offset": message.offset}
+            log.error("record_undecodable", **place, why=exc.message)
+            batch.dead_letters.append(dead_letters.from_write_failure(message, None, exc.code, exc.message))
+            return
+        if message.topic == CANONICAL:
+            batch.changes.append(Change(message, record))
+        else:
+            batch.steps.append(record)
+
+    async def _deliver(self, batch: Batch, generation: int) -> None:
+        if generation != self._generation:
+            raise FencedError("the partitions were given away while Postgres was away")
+        await self._output.write(batch)
+
+
+class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
+    def __init__(self, loop: SinkLoop, consumer: AIOKafkaConsumer) -> None:
+        self._loop = loop
+        self._consumer = consumer
+
+    async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(HANDOVER_SECONDS), self._loop._batch_in_hand:
+                self._loop._generation += 1
+                return
+        self._loop._generation += 1
+
+    async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
+        self._loop._generation += 1
+        self._consumer.pause(*assigned)  # until it is known where to read on

@@ -1,0 +1,245 @@
+"""Batches into Postgres: rows and consumed offsets in one database transaction."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
+
+import asyncpg
+import orjson
+from aiokafka import TopicPartition
+
+from leadstream.errors import ConfigError, FatalError, FencedError, TransientError
+from leadstream.log import get_logger
+from sink import dead_letters
+from sink.batch import COLUMNS, Batch, Change, folded_receipts, incoming_rows, receipt_of_row, receipt_row
+from sink.queries import query
+
+CONNECT_TIMEOUT_SECONDS = 10
+COMMAND_TIMEOUT_SECONDS = 60
+CLOSE_TIMEOUT_SECONDS = 5
+IDLE_IN_TRANSACTION_MILLISECONDS = 15_000
+"""A process that was paused inside its transaction holds locks; after this the server ends its session."""
+
+VALUE_ERRORS = (
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.ProgramLimitExceededError,
+    TypeError,
+    ValueError,
+    OverflowError,
+)
+"""What Postgres, or asyncpg on the way to it, raises because of one row's values."""
+REFUSED_ERRORS = (
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.InsufficientPrivilegeError,
+    asyncpg.ClientConfigurationError,
+)
+BEHIND_ERRORS = (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError)
+AWAY_ERRORS = (
+    OSError,
+    asyncpg.InterfaceError,  # asyncpg's word for a connection that is gone
+    asyncpg.InternalClientError,  # and for one whose end came while it was being used
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.TransactionRollbackError,
+    asyncpg.ObjectNotInPrerequisiteStateError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.InvalidTransactionStateError,
+    asyncpg.PostgresSystemError,
+)
+
+log = get_logger("sink")
+
+
+class PostgresOutput:
+    """One connection, opened when needed and thrown away after an error.
+
+    Every method raises TransientError when Postgres is away (doing it again is safe), ConfigError when it refuses
+    the login or its tables are behind, and FatalError when it fails otherwise.
+    """
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+        self._connection: asyncpg.Connection | None = None
+
+    async def close(self) -> None:
+        """Let go of the connection; an open transaction is rolled back."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            try:
+                await connection.close(timeout=CLOSE_TIMEOUT_SECONDS)
+            except Exception:
+                connection.terminate()
+
+    async def offsets(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
+        """Where each partition is to be read on; 0 when it was never read. Waits for a writer that is committing."""
+        topics, numbers = [p.topic for p in partitions], [p.partition for p in partitions]
+        with self._errors_translated():
+            connection = await self._connected()
+            async with self._transaction(connection):
+                await connection.execute(query("begin_offsets"), topics, numbers)
+                return await self._lock_offsets(connection, partitions)
+
+    async def write(self, batch: Batch) -> None:
+        """Write the batch and move its partitions' offsets, all or nothing.
+
+        A batch whose offsets already stand where it ends was written before (the answer to COMMIT was lost), and is
+        not written again. One change that Postgres will not take costs that change: it goes to the dead letters.
+
+        Raises:
+            FencedError: the offsets are not where this reader left them: another one has written since.
+        """
+        with self._errors_translated():
+            connection = await self._connected()
+            try:
+                await self._write(connection, batch, one_by_one=False)
+            except VALUE_ERRORS as exc:
+                log.warning("batch_halved", records=len(batch.changes), why=type(exc).__name__)
+                await self._write(connection, batch, one_by_one=True)
+
+    async def _write(self, connection: Any, batch: Batch, *, one_by_one: bool) -> None:
+        counts: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
+        letters = list(batch.dead_letters)
+        async with self._transaction(connection):
+            if not one_by_one:
+                # Before the offsets are locked: a process that is paused while it copies must not hold up another.
+                await self._copy(connection, batch.changes)
+            standing = await self._lock_offsets(connection, batch.expected)
+            if standing == batch.following:
+                return
+            if standing != batch.expected:
+                raise FencedError("the offsets in Postgres have moved", hint="another sink has written since")
+            if one_by_one:
+                await self._write_halves(connection, batch.changes, letters, counts)
+            else:
+                await self._merge(connection, batch.changes, counts)
+            await self._write_dead_letters(connection, letters, counts)
+            await self._write_loads(connection, batch, counts)
+            await self._advance_offsets(connection, batch)
+
+    async def _copy(self, connection: Any, changes: Sequence[Change]) -> None:
+        if changes:
+            await connection.copy_records_to_table("incoming", records=incoming_rows(changes), columns=COLUMNS)
+
+    async def _merge(self, connection: Any, changes: Sequence[Change], counts: dict[str, list[int]]) -> None:
+        if changes:
+            for row in await connection.fetch(query("write_history")):
+                counts[row["load_id"]][0] += row["records"]
+            await connection.execute(query("write_leads"))
+
+    async def _write_halves(
+        self, connection: Any, changes: Sequence[Change], letters: list[dead_letters.Row], counts: dict[str, list[int]]
+    ) -> None:
+        """Write the changes in order; what fails is halved until the one that fails stands alone."""
+        written: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
+        try:
+            async with connection.transaction():  # a savepoint
+                await connection.execute("DELETE FROM incoming")
+                await self._copy(connection, changes)
+                await self._merge(connection, changes, written)
+        except VALUE_ERRORS as exc:
+            if len(changes) == 1:
+                # The server's message may quote the value; the name of the error does not.
+                why = f"Postgres will not take it: {type(exc).__name__}"
+                change = changes[0]
+                letters.append(dead_letters.from_write_failure(change.message, change.record, "refused", why))
+                return
+            middle = len(changes) // 2
+            await self._write_halves(connection, changes[:middle], letters, counts)
+            await self._write_halves(connection, changes[middle:], letters, counts)
+        else:
+            for load_id, numbers in written.items():
+                counts[load_id][0] += numbers[0]
+
+    async def _write_dead_letters(
+        self, connection: Any, letters: Sequence[dead_letters.Row], counts: dict[str, list[int]]
+    ) -> None:
+        if not letters:
+            return
+        await connection.copy_records_to_table("incoming_dead_letters", records=letters, columns=dead_letters.COLUMNS)
+        for row in await connection.fetch(query("write_dead_letters")):
+            counts[row["load_id"]][1] += row["dead_letters"]
+            counts[row["load_id"]][2] += row["write_failures"]
+
+    async def _write_loads(self, connection: Any, batch: Batch, counts: dict[str, list[int]]) -> None:
+        stepped = {step["load_id"] for step in batch.steps}
+        touched = sorted(counts.keys() | stepped)
+        if not touched:
+            return
+        columns = [[counts[load_id][i] if load_id in counts else 0 for load_id in touched] for i in range(3)]
+        await connection.execute(query("count_applied"), touched, *columns)
+        if stepped:
+            standing = await connection.fetch(query("read_receipts"), sorted(stepped))
+            receipts = folded_receipts({row["load_id"]: receipt_of_row(row) for row in standing}, batch.steps)
+            rows = [receipt_row(receipt) for receipt in receipts.values()]
+            await connection.execute(query("write_receipts"), orjson.dumps(rows).decode())
+        await connection.execute(query("settle_loads"), touched)
+        await connection.execute(query("resolve_file_letters"), touched)
+
+    async def _lock_offsets(self, connection: Any, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
+        topics, numbers = [p.topic for p in partitions], [p.partition for p in partitions]
+        rows = await connection.fetch(query("lock_offsets"), topics, numbers)
+        return {TopicPartition(row["topic"], row["partition"]): row["next_offset"] for row in rows}
+
+    async def _advance_offsets(self, connection: Any, batch: Batch) -> None:
+        partitions = list(batch.expected)
+        status = await connection.execute(
+            query("advance_offsets"),
+            [p.topic for p in partitions],
+            [p.partition for p in partitions],
+            [batch.expected[p] for p in partitions],
+            [batch.following[p] for p in partitions],
+        )
+        if status != f"UPDATE {len(partitions)}":
+            raise FencedError("the offsets in Postgres have moved", hint="another sink has written since")
+
+    async def _connected(self) -> asyncpg.Connection:
+        if self._connection is None:
+            connection = await asyncpg.connect(
+                self._dsn,
+                timeout=CONNECT_TIMEOUT_SECONDS,
+                command_timeout=COMMAND_TIMEOUT_SECONDS,
+                server_settings={
+                    "application_name": "leadstream sink",
+                    "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_MILLISECONDS),
+                },
+            )
+            self._connection = connection
+            await connection.execute(query("make_incoming"))
+            await connection.execute(query("make_incoming_dead_letters"))
+        return self._connection
+
+    def _transaction(self, connection: asyncpg.Connection) -> Any:
+        # A waiting writer must see what the one before it committed, whatever the database's default.
+        return connection.transaction(isolation="read_committed")
+
+    @contextlib.contextmanager
+    def _errors_translated(self) -> Iterator[None]:
+        try:
+            yield
+        except REFUSED_ERRORS as exc:
+            self._drop_connection()
+            raise ConfigError(f"Postgres refuses: {type(exc).__name__}", hint="check POSTGRES_DSN and rights") from exc
+        except AWAY_ERRORS as exc:
+            self._drop_connection()
+            raise TransientError(
+                f"Postgres is away or busy: {type(exc).__name__}", hint="check POSTGRES_DSN and the server"
+            ) from exc
+        except BEHIND_ERRORS as exc:
+            self._drop_connection()
+            raise ConfigError("the tables are missing or behind", hint="run `leadstream migrate`") from exc
+        except (asyncpg.PostgresError, *VALUE_ERRORS) as exc:
+            self._drop_connection()
+            # The message may quote a lead's values; the code says which error it is.
+            code = getattr(exc, "sqlstate", "none")
+            raise FatalError(f"Postgres fails: {type(exc).__name__} (SQLSTATE {code})") from exc
+
+    def _drop_connection(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.terminate()

@@ -1,0 +1,233 @@
+-- What the sink asks of Postgres. {fields} are the canonical fields of a lead (schemas/lead.avsc, from company on);
+-- {excluded_fields} the same, of the row that met an existing one.
+
+-- name: make_incoming
+-- Change records on their way in; once a connection, emptied at each commit.
+-- overtaken: an earlier record of the batch says something newer; next_at: when the lead's next version in it was made.
+CREATE TEMP TABLE incoming ON COMMIT DELETE ROWS AS
+SELECT leads.lead_key, source, op, changed_fields, content_hash, load_id, load_seq, row_number, line_number, bucket,
+    object_key, object_version, mapping_version, raw_schema_id, raw_partition, raw_offset, updated_at AS emitted_at,
+    {fields},
+    canonical_partition, canonical_offset, true AS overtaken, updated_at AS next_at
+FROM leads
+CROSS JOIN (SELECT op, changed_fields, canonical_partition, canonical_offset FROM lead_history) AS versions
+WITH NO DATA;
+
+-- name: make_incoming_dead_letters
+-- Dead letters on their way in; once a connection, emptied at each commit.
+CREATE TEMP TABLE incoming_dead_letters ON COMMIT DELETE ROWS AS
+SELECT dead_letter_id, source, load_id, load_seq, row_number, line_number, bucket, object_key, object_version, stage,
+    reasons, reason_code, message, raw_topic, raw_partition, raw_offset, mapping_version, key, value, failed_at
+FROM dead_letters
+WITH NO DATA;
+
+-- name: begin_offsets
+-- Make rows for partitions that were never read before: topics $1, partitions $2.
+INSERT INTO sink_offsets (topic, partition, next_offset)
+SELECT topic, partition, 0
+FROM unnest($1::text[], $2::integer[]) AS wanted (topic, partition)
+ORDER BY topic, partition
+ON CONFLICT DO NOTHING;
+
+-- name: lock_offsets
+-- Where the partitions (topics $1, partitions $2) stand. Waits for a writer that is committing; nobody else can move
+-- them until this transaction ends. In one order, so that two writers cannot wait for each other.
+SELECT offsets.topic, offsets.partition, offsets.next_offset
+FROM sink_offsets AS offsets
+JOIN unnest($1::text[], $2::integer[]) AS wanted (topic, partition)
+    ON (offsets.topic, offsets.partition) = (wanted.topic, wanted.partition)
+ORDER BY offsets.topic, offsets.partition
+FOR UPDATE OF offsets;
+
+-- name: advance_offsets
+-- Move partitions (topics $1, partitions $2) from the expected offsets $3 to $4; who expects wrongly moves nothing.
+UPDATE sink_offsets
+SET next_offset = moves.next_offset
+FROM unnest($1::text[], $2::integer[], $3::bigint[], $4::bigint[])
+    AS moves (topic, partition, expected, next_offset)
+WHERE (sink_offsets.topic, sink_offsets.partition) = (moves.topic, moves.partition)
+    AND sink_offsets.next_offset = moves.expected;
+
+-- name: write_history
+-- Every incoming change record becomes a version; the version that stood is closed. Gives how many of each load.
+-- A record older than what stands is kept with an empty period. Before write_leads, which moves what stands.
+WITH judged AS (
+    SELECT incoming.*,
+        incoming.overtaken
+            OR (leads.lead_key IS NOT NULL
+                AND (incoming.load_seq, incoming.row_number) < (leads.load_seq, leads.row_number)) AS stale,
+        leads.lead_key IS NOT NULL AS known
+    FROM incoming
+    LEFT JOIN leads ON leads.lead_key = incoming.lead_key
+), written AS (
+    INSERT INTO lead_history (
+        lead_key, op, valid_from, valid_to, changed_fields, source, load_id, load_seq, row_number, mapping_version,
+        canonical_partition, canonical_offset, {fields}
+    )
+    SELECT lead_key, op, emitted_at,
+        CASE WHEN stale THEN emitted_at WHEN next_at IS NOT NULL THEN greatest(emitted_at, next_at) END,
+        changed_fields, source, load_id, load_seq, row_number, mapping_version,
+        canonical_partition, canonical_offset, {fields}
+    FROM judged
+    ORDER BY canonical_partition, canonical_offset
+    ON CONFLICT (canonical_partition, canonical_offset) DO NOTHING
+    RETURNING load_id, canonical_partition, canonical_offset
+), closing AS (
+    SELECT DISTINCT ON (lead_key) lead_key, emitted_at
+    FROM judged
+    JOIN written USING (canonical_partition, canonical_offset)
+    WHERE known AND NOT stale
+    ORDER BY lead_key, canonical_offset
+), closed AS (
+    UPDATE lead_history
+    SET valid_to = greatest(lead_history.valid_from, closing.emitted_at)
+    FROM closing
+    WHERE lead_history.lead_key = closing.lead_key AND lead_history.valid_to IS NULL
+)
+SELECT load_id, count(*) AS records
+FROM written
+GROUP BY load_id;
+
+-- name: write_leads
+-- The last incoming record of each lead, unless something newer stands. A delete leaves the row, with deleted_at.
+INSERT INTO leads (
+    lead_key, source, load_id, load_seq, row_number, line_number, bucket, object_key, object_version, mapping_version,
+    raw_schema_id, raw_partition, raw_offset, content_hash, first_seen_at, updated_at, deleted_at, {fields}
+)
+SELECT lead_key, source, load_id, load_seq, row_number, line_number, bucket, object_key, object_version,
+    mapping_version, raw_schema_id, raw_partition, raw_offset, content_hash, emitted_at, emitted_at,
+    CASE WHEN op = 'd' THEN emitted_at END, {fields}
+FROM incoming
+WHERE NOT overtaken AND next_at IS NULL
+ORDER BY lead_key
+ON CONFLICT (lead_key) DO UPDATE SET (
+    source, load_id, load_seq, row_number, line_number, bucket, object_key, object_version, mapping_version,
+    raw_schema_id, raw_partition, raw_offset, content_hash, updated_at, deleted_at, {fields}
+) = ROW (
+    excluded.source, excluded.load_id, excluded.load_seq, excluded.row_number, excluded.line_number, excluded.bucket,
+    excluded.object_key, excluded.object_version, excluded.mapping_version, excluded.raw_schema_id,
+    excluded.raw_partition, excluded.raw_offset, excluded.content_hash, excluded.updated_at, excluded.deleted_at,
+    {excluded_fields}
+)
+WHERE (leads.load_seq, leads.row_number) <= (excluded.load_seq, excluded.row_number);
+
+-- name: write_dead_letters
+-- Incoming dead letters. Gives those of each load that are new here: rows (not those about a whole file), and
+-- change records that this database would not take.
+WITH written AS (
+    INSERT INTO dead_letters (
+        dead_letter_id, source, load_id, load_seq, row_number, line_number, bucket, object_key, object_version, stage,
+        reasons, reason_code, message, raw_topic, raw_partition, raw_offset, mapping_version, key, value, failed_at
+    )
+    SELECT * FROM incoming_dead_letters
+    ON CONFLICT (dead_letter_id) DO NOTHING
+    RETURNING load_id, stage, row_number
+)
+SELECT load_id,
+    count(*) FILTER (WHERE stage IS DISTINCT FROM 'WRITE' AND row_number > 0) AS dead_letters,
+    count(*) FILTER (WHERE stage = 'WRITE') AS write_failures
+FROM written
+WHERE load_id IS NOT NULL
+GROUP BY load_id;
+
+-- name: count_applied
+-- Add to what is counted of loads $1: records $2, dead letters $3, write failures $4. Locks their rows, in one order,
+-- so that of two sinks that finish a load together the second sees what the first wrote.
+INSERT INTO load_applied (load_id, applied, dead_letters, write_failures)
+SELECT load_id, applied, dead_letters, write_failures
+FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[])
+    AS counted (load_id, applied, dead_letters, write_failures)
+ORDER BY load_id
+ON CONFLICT (load_id) DO UPDATE SET
+    applied = load_applied.applied + excluded.applied,
+    dead_letters = load_applied.dead_letters + excluded.dead_letters,
+    write_failures = load_applied.write_failures + excluded.write_failures;
+
+-- name: read_receipts
+-- What is known of loads $1, to fold their next steps onto. After count_applied, which locks.
+SELECT * FROM loads WHERE load_id = ANY ($1::text[]);
+
+-- name: write_receipts
+-- Receipts $1 (a JSON array), with the steps of this batch folded in.
+INSERT INTO loads (
+    load_id, source, bucket, object_key, object_version, load_seq, partitions, partitions_mapped,
+    mapped_partitions, settled_partitions, rows, inserted, updated, unchanged, stale, duplicates, deleted, deletes_held, dead_letters,
+    sent, size_bytes, notes, raw_schema_id, mapping_version, started_at, split_at, mapped_at, receipt_status,
+    receipt_reason
+)
+SELECT load_id, source, bucket, object_key, object_version, load_seq, partitions, partitions_mapped,
+    mapped_partitions, settled_partitions, rows, inserted, updated, unchanged, stale, duplicates, deleted, deletes_held, dead_letters,
+    sent, size_bytes, notes, raw_schema_id, mapping_version, started_at, split_at, mapped_at, receipt_status,
+    receipt_reason
+FROM jsonb_populate_recordset(NULL::loads, $1::jsonb)
+ORDER BY load_id
+ON CONFLICT (load_id) DO UPDATE SET (
+    source, bucket, object_key, object_version, load_seq, partitions, partitions_mapped, mapped_partitions, settled_partitions, rows,
+    inserted, updated, unchanged, stale, duplicates, deleted, deletes_held, dead_letters, sent, size_bytes, notes,
+    raw_schema_id, mapping_version, started_at, split_at, mapped_at, receipt_status, receipt_reason
+) = ROW (
+    excluded.source, excluded.bucket, excluded.object_key, excluded.object_version, excluded.load_seq,
+    excluded.partitions, excluded.partitions_mapped, excluded.mapped_partitions, excluded.settled_partitions, excluded.rows, excluded.inserted,
+    excluded.updated, excluded.unchanged, excluded.stale, excluded.duplicates, excluded.deleted,
+    excluded.deletes_held, excluded.dead_letters, excluded.sent, excluded.size_bytes, excluded.notes,
+    excluded.raw_schema_id, excluded.mapping_version, excluded.started_at, excluded.split_at, excluded.mapped_at,
+    excluded.receipt_status, excluded.receipt_reason
+);
+
+-- name: settle_loads
+-- What became of loads $1, from their receipts and from what is counted here. After count_applied, which locks.
+-- The sums: every row of the file has one fate, and everything that was sent has arrived.
+WITH summed AS (
+    SELECT loads.load_id, counted.applied, counted.dead_letters AS dead_letters_applied, counted.write_failures,
+        loads.inserted + loads.updated + loads.unchanged + loads.stale + loads.dead_letters AS accounted,
+        counted.applied = loads.sent AND counted.dead_letters = loads.dead_letters AS arrived
+    FROM loads
+    JOIN load_applied AS counted USING (load_id)
+    WHERE loads.load_id = ANY ($1::text[])
+), judged AS (
+    SELECT summed.*,
+        CASE
+            WHEN receipt_status IN ('splitting', 'held', 'failed') THEN receipt_status
+            WHEN receipt_status <> 'processed' THEN 'processing'
+            WHEN rows <> accounted OR summed.write_failures > 0 THEN 'broken'
+            WHEN arrived THEN 'done'
+            ELSE 'processing'
+        END AS new_status,
+        CASE
+            WHEN receipt_status <> 'processed' THEN receipt_reason
+            WHEN rows <> accounted THEN format(
+                'the file has %s rows, but %s inserted + %s updated + %s unchanged + %s stale + %s dead letters = %s '
+                '(difference %s)', rows, inserted, updated, unchanged, stale, dead_letters, accounted, rows - accounted)
+            WHEN summed.write_failures > 0 THEN format(
+                'Postgres would not take %s of %s change records: see dead letters with stage WRITE',
+                summed.write_failures, sent)
+            WHEN summed.applied > sent OR summed.dead_letters_applied > dead_letters THEN format(
+                'more arrived than the receipt says: %s of %s change records, %s of %s dead letters',
+                summed.applied, sent, summed.dead_letters_applied, dead_letters)
+            ELSE receipt_reason
+        END AS new_reason
+    FROM loads
+    JOIN summed USING (load_id)
+)
+UPDATE loads
+SET applied = judged.applied,
+    dead_letters_applied = judged.dead_letters_applied,
+    write_failures = judged.write_failures,
+    status = judged.new_status,
+    reason = judged.new_reason,
+    finished_at = CASE
+        WHEN judged.new_status NOT IN ('done', 'failed') THEN NULL
+        WHEN loads.status = judged.new_status THEN coalesce(loads.finished_at, clock_timestamp())
+        ELSE clock_timestamp()
+    END
+FROM judged
+WHERE loads.load_id = judged.load_id;
+
+-- name: resolve_file_letters
+-- A letter about a whole file is settled when one of loads $1 was split again and is done. After settle_loads.
+UPDATE dead_letters
+SET status = 'resolved', status_why = 'the file was split again and is done'
+FROM loads
+WHERE loads.load_id = ANY ($1::text[]) AND loads.status = 'done'
+    AND dead_letters.load_id = loads.load_id AND dead_letters.stage = 'FILE' AND dead_letters.row_number = 0
+    AND dead_letters.status = 'open';
