@@ -1,0 +1,60 @@
+"""What an operator should know of a load besides its counters: alerts, held deletes, drift, why rows failed. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from leadstream.cli.documents import seconds_taken
+
+SHOWN_REASONS = 3
+FINISHED = frozenset({"done", "broken"})
+STAGES = ("splitting", "mapping", "writing")
+
+Load = Mapping[str, Any]
+
+
+def alerts(load: Load, dead_letter_rate: float | None) -> list[str]:
+    """What is beyond the limits that the source's YAML sets; ``dead_letter_rate`` None: no limit."""
+    if dead_letter_rate is None or load["status"] not in FINISHED or not load["rows"]:
+        return []
+    share = load["failed"] / load["rows"]
+    if share <= dead_letter_rate:
+        return []
+    return [f"{_percent(share)} of the rows failed, the source's dead_letter_rate is {_percent(dead_letter_rate)}"]
+
+
+def remarks(load: Load) -> str:
+    """Everything worth a remark in one line, the most urgent first.
+
+    ``load`` is the document of ``leadstream loads``: with ``alerts`` and ``dead_letter_reasons``.
+    """
+    parts = [f"ALERT: {alert}" for alert in load["alerts"]]
+    if load["deletes_held"]:
+        parts.append(f"{load['deletes_held']:,} deletes held{': ' if load['reason'] else ''}{load['reason'] or ''}")
+    elif load["reason"]:
+        parts.append(load["reason"])
+    parts += load["notes"] or []
+    if load["dead_letter_reasons"]:
+        parts.append(f"failed: {_reasons_text(load['dead_letter_reasons'])}")
+    return "; ".join(parts)
+
+
+def durations_text(load: Load) -> str:
+    """How long the load took, and of that splitting + mapping + writing, e.g. ``2.1 s (1.2 + 0.6 + 0.3)``."""
+    total = seconds_taken(load)
+    parts = [load["seconds"][stage] for stage in STAGES]
+    return f"{total} ({' + '.join(f'{part:.1f}' for part in parts)})" if total and None not in parts else total
+
+
+def _reasons_text(reasons: Sequence[Mapping[str, Any]]) -> str:
+    counts: dict[str, int] = {}
+    for reason in reasons:
+        counts[reason["code"]] = counts.get(reason["code"], 0) + reason["count"]
+    shown = sorted(counts.items(), key=lambda item: -item[1])
+    more = f", {len(shown) - SHOWN_REASONS} more reasons" if len(shown) > SHOWN_REASONS else ""
+    return ", ".join(f"{code} {count:,}" for code, count in shown[:SHOWN_REASONS]) + more
+
+
+def _percent(share: float) -> str:
+    return f"{share * 100:.3g} %"

@@ -1,0 +1,183 @@
+"""``put``: drop files into the landing bucket, as a vendor does, and (if asked) see them through to Postgres."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from leadstream.cli import session
+from leadstream.cli.database import Row, connect
+from leadstream.cli.documents import GOOD, SETTLED, load_document, seconds_taken, sum_sentence
+from leadstream.cli.output import JsonOption, console, print_json
+from leadstream.cli.sources import UnknownSourceError
+from leadstream.cli.sources import find_source as find_known_source
+from leadstream.errors import LeadstreamError, TransientError
+from leadstream.settings import PostgresSettings, S3Settings, Settings
+from leadstream.sources import SourceConfig
+
+if TYPE_CHECKING:
+    from leadstream.cli.bucket import Uploaded
+
+POLL_INTERVAL_SECONDS = 0.25
+
+Report = Callable[[str], None]
+
+
+def put(
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE…", exists=True, dir_okay=False, readable=True, help="What to put.")
+    ],
+    source: Annotated[str, typer.Option("--source", "-s", help="Whose files they are.")],
+    key: Annotated[str | None, typer.Option(help="Key in the bucket; without it, the file's name.")] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until Postgres has all; print the receipts.")] = False,
+    timeout: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="Wait no longer than this.")] = 600.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Drop files into the bucket, under the prefix of their source.
+
+    With --wait, exit code 1 says that a load failed, is held, or did not get there in time.
+    The same bytes at the same key are the same load: they are not split again.
+
+    \b
+    Examples:
+      leadstream put nevada.csv --source nevada
+      leadstream put week27.csv --source nevada --wait
+      leadstream put list.csv --source texas --key texas/2026-01-31.csv --wait --timeout 60 --json
+    """
+    settings = session.start()
+    uploads = keys_of(files, find_source(settings, source), key)
+    documents = session.run(_put(settings, uploads, wait=wait, timeout_seconds=timeout))
+    if as_json:
+        print_json(documents)
+    else:
+        for document in documents:
+            _print_receipt(document)
+    if wait and any(document["load"]["status"] != GOOD for document in documents):
+        raise typer.Exit(1)
+
+
+def keys_of(files: Sequence[Path], source: SourceConfig, key: str | None) -> dict[str, Path]:
+    """Where each file goes.
+
+    Raises:
+        typer.BadParameter: one key for several files or for a file elsewhere, or two files of one name.
+    """
+    if key is not None and len(files) > 1:
+        raise typer.BadParameter("one key cannot be that of several files", param_hint="--key")
+    if key is not None and not key.startswith(source.prefix):
+        raise typer.BadParameter(
+            f"{key!r} is outside source {source.name}: its keys begin with {source.prefix}", param_hint="--key"
+        )
+    keys = {key or source.prefix + file.name: file for file in files}
+    if len(keys) < len(files):
+        raise typer.BadParameter("two files have the same name: put them one after the other", param_hint="FILE")
+    return keys
+
+
+def find_source(settings: Settings, name: str) -> SourceConfig:
+    """The source a file is for.
+
+    Raises:
+        typer.BadParameter: there is none of this name; suggests one.
+        MappingError: its file cannot be used.
+    """
+    try:
+        return find_known_source(settings, name)
+    except UnknownSourceError as exc:
+        raise typer.BadParameter(f"{exc.message}, {exc.hint}", param_hint="--source") from exc
+
+
+async def upload(settings: S3Settings, keys: dict[str, Path]) -> list[Uploaded]:
+    """Put each file at its key."""
+    # The S3 library is slow to import: only who uploads pays for it.
+    from leadstream.cli.bucket import open_bucket
+
+    async with open_bucket(settings) as bucket:
+        await bucket.check()  # some stores make a missing bucket at the first upload: a typo must not
+        return [await bucket.upload(file, key) for key, file in keys.items()]
+
+
+async def wait_for_load(settings: PostgresSettings, uploaded: Uploaded, *, deadline: float, report: Report) -> Row:
+    """Wait until the load of these bytes is settled; ``report`` hears how far it is.
+
+    ``deadline`` is a time of :func:`time.monotonic`.
+
+    Raises:
+        LeadstreamError: the deadline passed; says how far the load is.
+    """
+    seen = ""
+    while True:
+        row = await _find_load(settings, uploaded, deadline)
+        # The newest load of the key is ours when the bytes are: a newer one of other bytes is not here yet.
+        status = row["status"] if row is not None and row["object_version"] in uploaded.versions else "arriving"
+        if row is not None and status in SETTLED:
+            return row
+        if status != seen:
+            report(f"{uploaded.key}: {status}")
+            seen = status
+        if time.monotonic() > deadline:
+            raise LeadstreamError(
+                f"{uploaded.key}: not in Postgres in time; it is {status}",
+                hint="leadstream loads shows how it goes on, leadstream status whether the stages run",
+            )
+        await asyncio.sleep(POLL_INTERVAL_SECONDS)
+
+
+async def _find_load(settings: PostgresSettings, uploaded: Uploaded, deadline: float) -> Row | None:
+    try:
+        async with connect(settings) as database:
+            return await database.row("load_of_object", uploaded.bucket, uploaded.key)
+    except TransientError:
+        # Postgres may be away for a while; a wait outlives that.
+        if time.monotonic() > deadline:
+            raise
+        return None
+
+
+async def _put(
+    settings: Settings, keys: dict[str, Path], *, wait: bool, timeout_seconds: float
+) -> list[dict[str, Any]]:
+    deadline = time.monotonic() + timeout_seconds
+    documents = []
+    uploads = await upload(settings.s3, keys)
+    with progress() as report:
+        for uploaded in uploads:
+            load = None
+            if wait:
+                row = await wait_for_load(settings.postgres, uploaded, deadline=deadline, report=report)
+                load = load_document(row)
+            documents.append({"file": str(uploaded.file), "bucket": uploaded.bucket, "key": uploaded.key, "load": load})
+    return documents
+
+
+@contextlib.contextmanager
+def progress() -> Iterator[Report]:
+    """A function that shows what is going on, on standard error: one changing line, or plain lines in a pipe."""
+    out = console(stderr=True)
+    if not out.is_terminal:
+        yield out.print
+        return
+    with out.status("uploaded") as status:
+        yield status.update
+
+
+def _print_receipt(document: dict[str, Any]) -> None:
+    load = document["load"]
+    if load is None:
+        typer.echo(f"{document['file']} → s3://{document['bucket']}/{document['key']}")
+        return
+    took = seconds_taken(load)
+    typer.echo(f"{load['key']}: {load['status']}{f' in {took}' if took else ''}, load {load['load_id']}")
+    typer.echo(f"  {sum_sentence(load)}")
+    if load["deleted"] or load["deletes_held"]:
+        typer.echo(f"  deleted {load['deleted']:,}, deletes held {load['deletes_held']:,}")
+    for remark in filter(None, [load["reason"], *(load["notes"] or [])]):
+        typer.echo(f"  {remark}")
+    if load["failed"]:
+        typer.echo(f"  why rows failed: leadstream dlq list --each --load {load['load_id']}")

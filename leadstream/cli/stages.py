@@ -1,0 +1,67 @@
+"""``produce``, ``process``, ``sink``: one stage in the foreground, until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import Coroutine
+from typing import Any
+
+from leadstream.cli import session
+
+
+def produce() -> None:
+    """Split the files that arrive in the bucket into rows on Kafka. Any number of these share the work.
+
+    \b
+    Examples:
+      leadstream produce
+      PRODUCER_ARRIVALS=sqs PRODUCER_SQS_QUEUE_URL=https://sqs… leadstream produce
+    """
+    from producer.service import ProducerService
+
+    session.run(_until_stopped(ProducerService(session.start()).run()))
+
+
+def process() -> None:
+    """Turn raw rows into leads: a Faust worker. Any number of these share the work.
+
+    \b
+    Examples:
+      leadstream process
+      PROCESSOR_WEB_PORT=6066 leadstream process
+    """
+    settings = session.start()
+    web = ["--web-port", str(settings.processor.web_port)] if settings.processor.web_port else ["--without-web"]
+    datadir = settings.home.absolute() / "faust"
+    datadir.mkdir(parents=True, exist_ok=True)
+    # Faust's own program, in this process: signals and the exit code are the worker's, and only one start to wait for.
+    from faust.cli.faust import cli
+
+    sys.argv = ["faust", "--quiet", "--loglevel", "warn", "--datadir", str(datadir), "-A", "processors", "worker", *web]
+    cli()
+
+
+def sink() -> None:
+    """Write leads, receipts and dead letters into Postgres. Any number of these share the work.
+
+    \b
+    Examples:
+      leadstream sink
+      POSTGRES_DSN=postgresql://writer@db:5432/leads leadstream sink
+    """
+    from sink.service import SinkService
+
+    session.run(_until_stopped(SinkService(session.start()).run()))
+
+
+async def _until_stopped(work: Coroutine[Any, Any, None]) -> None:
+    """Work until it ends by itself, or until SIGINT or SIGTERM cancels it."""
+    task = asyncio.ensure_future(work)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, task.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
