@@ -1,0 +1,297 @@
+"""A lane of the row path without Kafka, for tests of change detection: lists instead of topics."""
+
+from __future__ import annotations
+
+import functools
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+
+from fastavro import parse_schema, schemaless_reader, schemaless_writer
+
+from leadstream.errors import BadRecordError
+from leadstream.sources import SourceConfig, load_sources
+from processors.change_state import PROGRESS_KEY, PartitionState
+from processors.changes import BatchChanges, EndedLoad
+from processors.lane import encode_envelope
+from processors.progress import NO_OFFSET, Body, Counts
+from processors.raw_rows import RowReaders
+from producer.raw_output import encode_row, end_headers, load_headers, raw_schema, row_headers
+from producer.splitter import Column
+from schemas import records
+from schemas.codec import FRAME_BYTES, frame
+from schemas.headers import Headers, Kind, Reason
+
+SOURCE = "texas"
+SCHEMA_ID = 7
+COLUMNS = [Column(name="Key", field="Key"), Column(name="Name", field="Name")]
+BAD = "bad"
+"""As a name: the row fails the mapping."""
+MANGLED = "mangled"
+"""As a name: the row's bytes are no record."""
+DAMAGED = "damaged"
+"""As a name: the producer could read the key alone; it sends a `seen` message."""
+
+
+@dataclass(frozen=True)
+class Message:
+    """What a consumer gives of a raw record."""
+
+    key: bytes
+    value: bytes | None
+    headers: Headers
+    offset: int = -1
+    topic: str = f"leads.raw.{SOURCE}"
+    partition: int = 0
+
+
+@dataclass(frozen=True)
+class File:
+    """One load in one partition: rows of (key, name), and how it ends."""
+
+    seq: int
+    rows: Sequence[tuple[str, str]]
+    refresh: str = "complete"
+    status: str = "complete"
+    """``complete``, ``abandoned``; empty: no end marker follows."""
+    hold: str = ""
+    lost_rows: int = 0
+    """Row messages that the end marker counts and nobody saw."""
+
+    @property
+    def load_id(self) -> str:
+        """One load a sequence number."""
+        return f"load-{self.seq}"
+
+    def messages(self) -> list[Message]:
+        """As the producer makes them."""
+        place = (self.load_id, self.seq, "landing", f"{SOURCE}/{self.seq}.csv", "v1")
+        found, sent_rows = [], self.lost_rows
+        for row_number, (key, name) in enumerate(self.rows, start=1):
+            kind = Kind.SEEN if name == DAMAGED else Kind.ROW
+            value = None
+            if kind is Kind.ROW:
+                sent_rows += 1
+                value = frame(SCHEMA_ID) + (b"\xff" if name == MANGLED else encode_row(b"", [key, name]))
+            where = row_headers(load_headers(kind, *place), row_number, row_number + 1)
+            found.append(Message(key.encode(), value, where))
+        if self.status:
+            marker = end_headers(
+                load_headers(Kind.END, *place),
+                rows=sent_rows,
+                status=self.status,
+                refresh=self.refresh,
+                hold=self.hold,
+            )
+            found.append(Message(b"", None, marker))
+        return found
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A record of leads.canonical."""
+
+    op: str
+    key: str
+    load_id: str
+    order: tuple[int, int]
+    changed_fields: list[str]
+    body: Body
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a load reported."""
+
+    kind: str
+    load_id: str
+    counts: Counts
+    reason: str
+
+
+@dataclass
+class Lane:
+    """Does what ``processors.lane`` does with Kafka, one partition of one source."""
+
+    raw: list[Message] = field(default_factory=list)
+    next_offset: int = 0
+    canonical: list[bytes | None] = field(default_factory=list)
+    sent: list[Sent | None] = field(default_factory=list)
+    """The same, decoded; ``None`` is a tombstone."""
+    changelog: dict[bytes, bytes] = field(default_factory=dict)
+    dead_letters: list[tuple[str, str]] = field(default_factory=list)
+    """Key and code of the first reason."""
+    steps: list[Step] = field(default_factory=list)
+    state: PartitionState = field(default_factory=lambda: PartitionState(SOURCE, 0))
+    is_lead_known: bool = True
+    """Whether what an updated or deleted lead was before can be read."""
+
+    def put(self, *files: File) -> None:
+        """The producer sends loads."""
+        for file in files:
+            self.put_messages(file.messages())
+
+    def put_messages(self, messages: Sequence[Message]) -> None:
+        """The producer sends messages."""
+        self.raw += [replace(message, offset=len(self.raw) + at) for at, message in enumerate(messages)]
+
+    def work(self, size: int | None = None) -> None:
+        """One batch of up to ``size`` messages, committed."""
+        messages = self._next(size)
+        outcome = self._outcome()
+        outcome.take(messages)
+        self.next_offset += len(messages)
+        self._write(outcome)
+
+    def load(self, *files: File, batch: int | None = None) -> Step:
+        """Send loads and take them in batches of ``batch``; gives the last step."""
+        self.put(*files)
+        while self.next_offset < len(self.raw):
+            self.work(batch)
+        return self.steps[-1]
+
+    def crash(self, size: int) -> None:
+        """A batch whose transaction is lost, and a successor."""
+        self._outcome().take(self._next(size))
+        self.restart(size)
+
+    def restart(self, batch: int = 1_000) -> None:
+        """A successor: state from the changelog, the load under way from the raw topic."""
+        self.state = PartitionState(SOURCE, 0)
+        for key, value in self.changelog.items():
+            record = schemaless_reader(io.BytesIO(value), records.parsed("lead_state"), None)
+            self.state.take_record(key, cast("dict[str, Any]", record))
+        outcome = self._outcome()
+        assert self.state.next_offset == self.next_offset
+        start = self.state.resume_offset
+        for at in range(start, self.next_offset if start >= 0 else start, batch):
+            outcome.look_again(self.raw[at : min(at + batch, self.next_offset)])
+
+    def settle(self, kind: str, file: File) -> Step:
+        """An operator approves or rejects the held deletes of a load."""
+        outcome = self._outcome()
+        outcome.settle_held_deletes(
+            {
+                "command_id": f"{kind}-{file.load_id}",
+                "kind": kind,
+                "load_id": file.load_id,
+                "load_seq": file.seq,
+                "bucket": "landing",
+                "object_key": f"{SOURCE}/{file.seq}.csv",
+                "object_version": "v1",
+            },
+            offset=0,
+        )
+        self._write(outcome)
+        return self.steps[-1]
+
+    def sent_for(self, file: File) -> list[Sent]:
+        """The change records of a load."""
+        return [record for record in self.sent if record is not None and record.load_id == file.load_id]
+
+    def names(self) -> dict[str, str]:
+        """The live leads by key, as a reader of leads.canonical folds them: their names."""
+        found: dict[str, str] = {}
+        for record in self.sent:
+            if record is not None:
+                found[record.key] = record.body["company"]
+                if record.op == "d":
+                    del found[record.key]
+        return found
+
+    def _outcome(self) -> BatchChanges:
+        return BatchChanges(self.state, source(), cast("RowReaders", Readers()))
+
+    def _next(self, size: int | None) -> list[Message]:
+        return self.raw[self.next_offset : None if size is None else self.next_offset + size]
+
+    def _write(self, outcome: BatchChanges) -> None:
+        for change in outcome.changes:
+            if change.previous_offset != NO_OFFSET and self.is_lead_known:
+                value = self.canonical[change.previous_offset]
+                assert value is not None
+                before = _decode_lead(value)
+                change.previous = {name: before[name] for name in records.lead_fields()}
+        outcome.finish()
+        offsets = []
+        for change in outcome.changes:
+            envelope = encode_envelope(SOURCE, f"{SOURCE}:{change.key.decode()}", change, 0, datetime.now(UTC))
+            for value in [envelope + change.body_bytes] + [None] * (change.op == "d"):
+                offsets.append(len(self.canonical))
+                self.canonical.append(value)
+                self.sent.append(None if value is None else _sent(value))
+        given = iter(offsets)
+        for key, entry in outcome.settle(given).items():
+            self._log(key, entry.to_record())
+        assert next(given, None) is None
+        self._log(PROGRESS_KEY, self.state.progress_record(self.next_offset))
+        self.dead_letters += [(letter.message.key.decode(), letter.reasons[0].code) for letter in outcome.dead_letters]
+        self.steps += [_step(ended) for ended in outcome.ended]
+
+    def _log(self, key: bytes, record: dict[str, object]) -> None:
+        buffer = io.BytesIO()
+        schemaless_writer(buffer, records.parsed("lead_state"), record)
+        self.changelog[key] = buffer.getvalue()
+
+
+class Readers:
+    """Stands in for RowReaders: its one mapping makes the second cell the lead's company."""
+
+    schema_id = SCHEMA_ID
+    mapping_version = "m1"
+
+    @property
+    def bound(self) -> Readers:
+        """The mapping, bound to the one header."""
+        return self
+
+    def reader(self, _source: SourceConfig, _value: bytes) -> Readers:
+        """The reader of the one header."""
+        return self
+
+    def cells(self, value: bytes) -> list[str | None]:
+        """The cells of a raw message."""
+        try:
+            row = schemaless_reader(io.BytesIO(value[FRAME_BYTES:]), _row_schema(), None)
+        except Exception as exc:  # as schemas.codec does it
+            raise BadRecordError("the bytes are not a record", code="undecodable") from exc
+        return list(cast("dict[str, str | None]", row).values())
+
+    def map(self, cells: list[str | None]) -> tuple[Body, list[Reason]]:
+        """All canonical fields, and what is wrong."""
+        body = dict.fromkeys(records.lead_fields()) | {"ages_served": [], "provider_id": cells[0], "company": cells[1]}
+        return body, [Reason("company", "wrong", "is not allowed")] if cells[1] == BAD else []
+
+
+@functools.cache
+def source() -> SourceConfig:
+    """A real source's settings."""
+    return load_sources(Path(__file__).parents[2] / "sources")[SOURCE]
+
+
+@functools.cache
+def _row_schema() -> Any:
+    return parse_schema(raw_schema(SOURCE, COLUMNS))
+
+
+def _decode_lead(value: bytes) -> dict[str, Any]:
+    return cast("dict[str, Any]", schemaless_reader(io.BytesIO(value), records.parsed("lead"), None))
+
+
+def _sent(value: bytes) -> Sent:
+    lead = _decode_lead(value)
+    return Sent(
+        op=lead["op"],
+        key=lead["lead_key"].removeprefix(f"{SOURCE}:"),
+        load_id=lead["load_id"],
+        order=(lead["load_seq"], lead["row_number"]),
+        changed_fields=lead["changed_fields"],
+        body={name: lead[name] for name in records.lead_fields()},
+    )
+
+
+def _step(ended: EndedLoad) -> Step:
+    return Step(ended.step, ended.load.load_id, replace(ended.counts), ended.reason)

@@ -1,0 +1,108 @@
+"""What the splitter's tests share: splitting bytes in any pieces, and archives of every kind."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import random
+import zipfile
+from collections.abc import Sequence
+
+import pytest
+import zstandard
+
+from leadstream.errors import BadRecordError
+from producer.splitter import Damaged, Event, FormatOptions, Header, Row, Splitter, Summary
+
+SMALL = b"Name,City,Phone\nBlue Door,Reno,702-555-0101\nRed Barn,Elko,702-555-0102\n"
+SMALL_ROWS = [["Blue Door", "Reno", "702-555-0101"], ["Red Barn", "Elko", "702-555-0102"]]
+COMPRESSIONS = ("", "gzip", "bzip2", "zstd", "zip")
+
+
+class OneWay(io.RawIOBase):
+    """A sink that cannot seek, so that zipfile writes data descriptors as streaming writers do."""
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: object) -> int:
+        piece = bytes(memoryview(data))  # type: ignore[arg-type]  # zipfile writes bytes-like objects only
+        self.data += piece
+        return len(piece)
+
+
+def split(
+    data: bytes | Sequence[bytes], options: FormatOptions | None = None, *, max_row_bytes: int = 1_048_576
+) -> tuple[list[Event], Summary]:
+    """All events of a file given whole or in pieces, and its summary."""
+    splitter = Splitter(options, name="a.csv", max_row_bytes=max_row_bytes)
+    events: list[Event] = []
+    for chunk in [data] if isinstance(data, bytes) else data:
+        events.extend(splitter.feed(chunk))
+    events.extend(splitter.finish())
+    return events, splitter.summary
+
+
+def rows_of(events: Sequence[Event]) -> list[list[str]]:
+    """The cells of the good rows."""
+    return [event.cells for event in events if isinstance(event, Row)]
+
+
+def damage_of(events: Sequence[Event]) -> list[Damaged]:
+    """The damaged rows."""
+    return [event for event in events if isinstance(event, Damaged)]
+
+
+def names_of(events: Sequence[Event]) -> list[str]:
+    """The names in the header, which is the first event."""
+    header = events[0]
+    assert isinstance(header, Header)
+    return [column.name for column in header.columns]
+
+
+def zipped(members: dict[str, bytes], *, stream: bool = False, method: int = zipfile.ZIP_DEFLATED) -> bytes:
+    """A zip archive; ``stream``: written without seeking, so that sizes follow the data."""
+    if stream:
+        target = OneWay()
+        with zipfile.ZipFile(target, "w", method) as archive:
+            for name, data in members.items():
+                archive.writestr(name, data)
+        return bytes(target.data)
+    memory = io.BytesIO()
+    with zipfile.ZipFile(memory, "w", method) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return memory.getvalue()
+
+
+def compressed(data: bytes, compression: str) -> bytes:
+    """``data`` in one of COMPRESSIONS."""
+    match compression:
+        case "gzip":
+            return gzip.compress(data)
+        case "bzip2":
+            return bz2.compress(data)
+        case "zstd":
+            return zstandard.compress(data)
+        case "zip":
+            return zipped({"a.csv": data})
+    return data
+
+
+def code_of(data: bytes, options: FormatOptions | None = None) -> str:
+    """The code of the error that a file is refused with."""
+    with pytest.raises(BadRecordError) as caught:
+        split(data, options)
+    assert "a.csv" in caught.value.message
+    return caught.value.code
+
+
+def many_rows(count: int) -> bytes:
+    """A table of three columns that does not compress to nothing."""
+    dice = random.Random(5)
+    lines = [f"Door {dice.random()},City {n},702-555-01{n % 100:02}\n" for n in range(count)]
+    return ("Name,City,Phone\n" + "".join(lines)).encode()

@@ -1,0 +1,76 @@
+"""What is remarked of a load: alerts, held deletes, drift, why rows failed, how long it took."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from leadstream.cli.documents import load_document
+from leadstream.cli.load_remarks import alerts, durations_text, remarks
+
+STARTED = datetime(2026, 1, 31, 8, tzinfo=UTC)
+
+
+def document(**changes: Any) -> dict[str, Any]:
+    """A load as ``leadstream loads`` has it: 200 rows, 10 of them failed, done after 4 s."""
+    row = {
+        "load_id": "a1",
+        "source": "acme",
+        "status": "done",
+        "rows": 200,
+        "dead_letters": 10,
+        "deletes_held": 0,
+        "reason": "",
+        "notes": [],
+        "started_at": STARTED,
+        "split_at": STARTED + timedelta(seconds=1.5),
+        "mapped_at": STARTED + timedelta(seconds=3),
+        "finished_at": STARTED + timedelta(seconds=4),
+    }
+    return load_document(row | changes) | {"alerts": [], "dead_letter_reasons": []}
+
+
+@pytest.mark.parametrize("rate", [None, 0.05, 1.0])
+def test_a_load_within_its_limits_raises_no_alert(rate: float | None) -> None:
+    """No limit, a limit that is just reached, a limit that cannot be passed."""
+    assert alerts(document(), rate) == []
+
+
+def test_a_share_of_failed_rows_above_the_limit_is_an_alert_with_both_numbers() -> None:
+    """Small limits are told exactly."""
+    assert alerts(document(), 0.0004) == ["5 % of the rows failed, the source's dead_letter_rate is 0.04 %"]
+
+
+@pytest.mark.parametrize("changes", [{"status": "processing"}, {"status": "held"}, {"rows": 0}], ids=str)
+def test_a_load_that_is_not_finished_or_empty_raises_no_alert(changes: dict[str, Any]) -> None:
+    """The share is known when all rows are."""
+    assert alerts(document(**changes), 0.01) == []
+
+
+def test_remarks_stand_in_one_line_the_most_urgent_first() -> None:
+    """Alert, held deletes with their reason, drift, the most frequent reasons of failure."""
+    counts = {"a": 1, "b": 5, "c": 2, "d": 1}
+    load = document(deletes_held=1200, reason="the file shrank", notes=["new column 'Fax'"])
+    load["alerts"] = ["too many rows failed"]
+    load["dead_letter_reasons"] = [{"code": code, "count": count} for code, count in counts.items()]
+    assert remarks(load) == (
+        "ALERT: too many rows failed; 1,200 deletes held: the file shrank; new column 'Fax'; "
+        "failed: b 5, c 2, a 1, 1 more reasons"
+    )
+    assert remarks(document()) == ""
+
+
+def test_a_load_knows_how_long_each_stage_took_and_its_speed() -> None:
+    """From the first step to Postgres; clocks that disagree never make a time negative."""
+    load = document()
+    assert load["seconds"] == {"splitting": 1.5, "mapping": 1.5, "writing": 1.0, "total": 4.0}
+    assert (load["rows_per_second"], durations_text(load)) == (50, "4.0 s (1.5 + 1.5 + 1.0)")
+    assert document(mapped_at=STARTED)["seconds"]["mapping"] == 0
+    under_way = document(finished_at=None)
+    assert (under_way["seconds"]["writing"], under_way["rows_per_second"], durations_text(under_way)) == (
+        None,
+        None,
+        "",
+    )
