@@ -30,10 +30,12 @@ async def main() -> None:
         auto_offset_reset="earliest",
         enable_auto_commit=False,
     ) as consumer:
-        async for message in consumer:
-            change = decode(message.value) if message.value is not None else None
-            lead = change if change and change["op"] != "d" else None
-            print(json.dumps({"key": message.key.decode(), "lead": lead}, default=str), flush=True)
+        while True:
+            batches = await consumer.getmany(timeout_ms=1000)
+            for message in (message for batch in batches.values() for message in batch):
+                change = decode(message.value) if message.value is not None else None
+                lead = change if change and change["op"] != "d" else None
+                print(json.dumps({"key": message.key.decode(), "lead": lead}, default=str), flush=True)
             await consumer.commit()  # after the work: a change may come twice, and none is missed
 
 

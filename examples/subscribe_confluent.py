@@ -21,14 +21,14 @@ consumer = Consumer(
 consumer.subscribe(["leads.canonical"])
 try:
     while True:
-        message = consumer.poll(1.0)
-        if message is None:
-            continue
-        if message.error():
-            raise KafkaException(message.error())
-        change = decode(message.value(), SerializationContext(message.topic(), MessageField.VALUE))
-        lead = change if change and change["op"] != "d" else None
-        print(json.dumps({"key": message.key().decode(), "lead": lead}, default=str), flush=True)
-        consumer.commit(message)  # after the work: a change may come twice, and none is missed
+        messages = consumer.consume(500, timeout=1.0)
+        for message in messages:
+            if message.error():
+                raise KafkaException(message.error())
+            change = decode(message.value(), SerializationContext(message.topic(), MessageField.VALUE))
+            lead = change if change and change["op"] != "d" else None
+            print(json.dumps({"key": message.key().decode(), "lead": lead}, default=str), flush=True)
+        if messages:
+            consumer.commit(asynchronous=False)  # after the work: a change may come twice, and none is missed
 finally:
     consumer.close()
