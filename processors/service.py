@@ -45,6 +45,11 @@ class RowPath:
         self._registry = Registry(settings.registry)
         self._encoders: dict[str, Encoder] = {}
 
+    def dead_letter_rate(self, source: str) -> float | None:
+        """The limit that a source's YAML sets for the share of rows that fail; None: none, or no such source."""
+        config = self._catalog.get(source)
+        return config.dead_letter_rate if config is not None else None
+
     async def run(self) -> None:
         """Work until cancelled.
 

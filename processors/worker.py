@@ -1,9 +1,9 @@
 """The Faust app: ``faust -A processors worker``.
 
-Faust gives the worker its life (start, stop, supervision, command line) and folds the receipts: an agent with a
-table, a few messages a load. The row path runs inside it as a service, on its own transactional clients, because
-Faust's streams handle one message at a time (measured: docs/architecture.md) and its exactly-once mode has open
-defects (faust-streaming issues 177, 323, 517).
+Faust gives the worker its life (start, stop, supervision, command line), folds the receipts and raises alerts: an
+agent with a table, a few messages a load. The row path runs inside it as a service, on its own transactional clients,
+because Faust's streams handle one message at a time (measured: docs/architecture.md) and its exactly-once mode has
+open defects (faust-streaming issues 177, 323, 517).
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from leadstream import kafka, log
 from leadstream.errors import LeadstreamError
 from leadstream.retry import forever
 from leadstream.settings import KafkaSettings, settings
+from processors.alert_output import new_alerts, send_alert
 from processors.service import RowPath
 from schemas import records, topics
 from schemas.codec import Decoder, Encoder
@@ -128,23 +129,21 @@ def faust_app() -> faust.App:
         web_port=conf.processor.web_port or 6066,
     )
     app.row_path = row_path
-    _fold_receipts(app)
+    _fold_receipts(app, row_path)
     return app
 
 
-def _fold_receipts(app: faust.App) -> None:
+def _fold_receipts(app: faust.App, row_path: RowPath) -> None:
     registry = Registry(settings().registry)
     decoder = Decoder(registry, records.parsed("receipt"))
     step_decoder = Decoder(registry, records.parsed("load_step"))
-    encoders: list[Encoder] = []
+    encoders: dict[str, Encoder] = {}
 
-    async def encoder() -> Encoder:
-        if not encoders:
-            subject = topics.value_subject(topics.RECEIPTS)
-            schema = records.schema_json("receipt")
-            schema_id = await forever(lambda: registry.register(subject, schema), what="the registry")
-            encoders.append(Encoder(schema_id, records.parsed("receipt")))
-        return encoders[0]
+    async def encoder(topic: str, schema: str) -> Encoder:
+        if topic not in encoders:
+            register = functools.partial(registry.register, topics.value_subject(topic), records.schema_json(schema))
+            encoders[topic] = Encoder(await forever(register, what="the registry"), records.parsed(schema))
+        return encoders[topic]
 
     def raw_topic(name: str) -> Any:
         return app.topic(
@@ -159,17 +158,22 @@ def _fold_receipts(app: faust.App) -> None:
         partitions=settings().topics.lanes,
         changelog_topic=raw_topic(topics.RECEIPTS),
     )
+    alerts = raw_topic(topics.ALERTS)
 
     @app.agent(raw_topic(topics.LOADS))
     async def fold_receipts(steps: Any) -> None:
-        """Each step of a load changes its receipt."""
+        """Each step of a load changes its receipt, and may be reason for an alert."""
         async for load_id, value in steps.items():
             _schema_id, step = await forever(functools.partial(step_decoder.decode, value), what="the registry")
             known = receipts.get(load_id)
             before = (
                 (await forever(functools.partial(decoder.decode, known), what="the registry"))[1] if known else None
             )
-            receipts[load_id] = (await encoder()).encode(fold(before, step))
+            after = fold(before, step)
+            # Before the receipt, which says what was told: an alert may be told twice, never not at all.
+            for alert in new_alerts(before, after, step, row_path.dead_letter_rate(step["source"])):
+                await send_alert(alerts, await encoder(topics.ALERTS, "alert"), alert)
+            receipts[load_id] = (await encoder(topics.RECEIPTS, "receipt")).encode(after)
             # A table's changelog is sent behind our back; the step must not count as read before it is out.
             await app.producer.flush()
 

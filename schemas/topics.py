@@ -11,6 +11,7 @@ LOADS = "leads.loads"
 RECEIPTS = "leads.receipts"
 LEDGER = "leads.ledger"
 COMMANDS = "leads.commands"
+ALERTS = "leads.alerts"
 RAW_PREFIX = "leads.raw."
 STATE_PREFIX = "leads.state."
 
@@ -20,6 +21,7 @@ MAX_LEAD_BYTES = 8 * 1024 * 1024
 CHANGES_KEPT_DAYS = 30
 """How long leads.canonical keeps every change, also overtaken ones and deletes: a subscriber, or the sink, that is away
 for less misses nothing."""
+ALERTS_KEPT_DAYS = 90
 DAY_MILLISECONDS = 24 * 60 * 60 * 1000
 
 SOURCE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
@@ -77,6 +79,7 @@ def shared_topics(lanes: int) -> list[Topic]:
         Topic(RECEIPTS, lanes, "receipt", compacted),
         Topic(LEDGER, lanes, "ledger_entry", compacted),
         Topic(COMMANDS, lanes, "command", forever),
+        Topic(ALERTS, lanes, "alert", {"retention.ms": str(ALERTS_KEPT_DAYS * DAY_MILLISECONDS)}),
     ]
 
 

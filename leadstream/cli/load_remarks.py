@@ -5,23 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from leadstream.alerts import deletes_held_text
 from leadstream.cli.documents import seconds_taken
 
 SHOWN_REASONS = 3
-FINISHED = frozenset({"done", "broken"})
 STAGES = ("splitting", "mapping", "writing")
 
 Load = Mapping[str, Any]
-
-
-def alerts(load: Load, dead_letter_rate: float | None) -> list[str]:
-    """What is beyond the limits that the source's YAML sets; ``dead_letter_rate`` None: no limit."""
-    if dead_letter_rate is None or load["status"] not in FINISHED or not load["rows"]:
-        return []
-    share = load["failed"] / load["rows"]
-    if share <= dead_letter_rate:
-        return []
-    return [f"{_percent(share)} of the rows failed, the source's dead_letter_rate is {_percent(dead_letter_rate)}"]
 
 
 def remarks(load: Load) -> str:
@@ -30,10 +20,9 @@ def remarks(load: Load) -> str:
     ``load`` is the document of ``leadstream loads``: with ``alerts`` and ``dead_letter_reasons``.
     """
     parts = [f"ALERT: {alert}" for alert in load["alerts"]]
-    if load["deletes_held"]:
-        parts.append(f"{load['deletes_held']:,} deletes held{': ' if load['reason'] else ''}{load['reason'] or ''}")
-    elif load["reason"]:
-        parts.append(load["reason"])
+    reason = deletes_held_text(load) if load["deletes_held"] else load["reason"]
+    if reason and reason not in load["alerts"]:
+        parts.append(reason)
     parts += load["notes"] or []
     if load["dead_letter_reasons"]:
         parts.append(f"failed: {_reasons_text(load['dead_letter_reasons'])}")
@@ -54,7 +43,3 @@ def _reasons_text(reasons: Sequence[Mapping[str, Any]]) -> str:
     shown = sorted(counts.items(), key=lambda item: -item[1])
     more = f", {len(shown) - SHOWN_REASONS} more reasons" if len(shown) > SHOWN_REASONS else ""
     return ", ".join(f"{code} {count:,}" for code, count in shown[:SHOWN_REASONS]) + more
-
-
-def _percent(share: float) -> str:
-    return f"{share * 100:.3g} %"

@@ -9,10 +9,10 @@ from typing import Annotated, Any
 
 import typer
 
+from leadstream.alerts import alerts
 from leadstream.cli import session
 from leadstream.cli.database import Database, Row, connect
 from leadstream.cli.documents import load_document, sum_sentence
-from leadstream.cli.load_remarks import alerts
 from leadstream.cli.load_screen import screen
 from leadstream.cli.load_watch import follow, open_display
 from leadstream.cli.output import JsonOption, console, print_json, print_pairs, print_table
@@ -129,7 +129,7 @@ async def _documents(database: Database, rows: list[Row], rates: Rates) -> list[
     documents = []
     for row in rows:
         document = load_document(row)
-        document["alerts"] = alerts(document, rates.get(row["source"]))
+        document["alerts"] = [alert.text for alert in alerts(row, rates.get(row["source"]))]
         document["dead_letter_reasons"] = reasons.get(row["load_id"], [])
         documents.append(document)
     return documents

@@ -5,10 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import pytest
-
 from leadstream.cli.documents import load_document
-from leadstream.cli.load_remarks import alerts, durations_text, remarks
+from leadstream.cli.load_remarks import durations_text, remarks
 
 STARTED = datetime(2026, 1, 31, 8, tzinfo=UTC)
 
@@ -32,23 +30,6 @@ def document(**changes: Any) -> dict[str, Any]:
     return load_document(row | changes) | {"alerts": [], "dead_letter_reasons": []}
 
 
-@pytest.mark.parametrize("rate", [None, 0.05, 1.0])
-def test_a_load_within_its_limits_raises_no_alert(rate: float | None) -> None:
-    """No limit, a limit that is just reached, a limit that cannot be passed."""
-    assert alerts(document(), rate) == []
-
-
-def test_a_share_of_failed_rows_above_the_limit_is_an_alert_with_both_numbers() -> None:
-    """Small limits are told exactly."""
-    assert alerts(document(), 0.0004) == ["5 % of the rows failed, the source's dead_letter_rate is 0.04 %"]
-
-
-@pytest.mark.parametrize("changes", [{"status": "processing"}, {"status": "held"}, {"rows": 0}], ids=str)
-def test_a_load_that_is_not_finished_or_empty_raises_no_alert(changes: dict[str, Any]) -> None:
-    """The share is known when all rows are."""
-    assert alerts(document(**changes), 0.01) == []
-
-
 def test_remarks_stand_in_one_line_the_most_urgent_first() -> None:
     """Alert, held deletes with their reason, drift, the most frequent reasons of failure."""
     counts = {"a": 1, "b": 5, "c": 2, "d": 1}
@@ -60,6 +41,15 @@ def test_remarks_stand_in_one_line_the_most_urgent_first() -> None:
         "failed: b 5, c 2, a 1, 1 more reasons"
     )
     assert remarks(document()) == ""
+
+
+def test_what_an_alert_says_is_not_said_again() -> None:
+    """Held deletes, or the reason why a load is held, stand once in the line: as the alert."""
+    held = document(status="held", reason="column 'Fax' is gone") | {"alerts": ["column 'Fax' is gone"]}
+    assert remarks(held) == "ALERT: column 'Fax' is gone"
+    shrunk = document(deletes_held=1200, reason="the file shrank")
+    shrunk["alerts"] = ["1,200 deletes held: the file shrank"]
+    assert remarks(shrunk) == "ALERT: 1,200 deletes held: the file shrank"
 
 
 def test_a_load_knows_how_long_each_stage_took_and_its_speed() -> None:

@@ -14,7 +14,8 @@ from schemas.records import schema_json
 START = datetime(2026, 1, 5, 8, 0, tzinfo=UTC)
 
 
-def _step(kind: str, seconds: int = 0, **fields: Any) -> dict[str, Any]:
+def make_step(kind: str, seconds: int = 0, **fields: Any) -> dict[str, Any]:
+    """A step of one load, ``seconds`` after its start."""
     place = {"load_id": "l1", "source": "texas", "bucket": "b", "object_key": "texas/a.csv", "object_version": "v"}
     rest = {"load_seq": 7, "size_bytes": 10, "raw_schema_id": 3, "mapping_version": "m", "notes": [], "reason": ""}
     counts = dict.fromkeys(COUNTS, 0)
@@ -24,10 +25,10 @@ def _step(kind: str, seconds: int = 0, **fields: Any) -> dict[str, Any]:
 
 
 STEPS = [
-    _step("splitting"),
-    _step("split", 1, rows=10, dead_letters=1, partitions=2),
-    _step("mapped", 2, partition=0, rows=4, inserted=3, dead_letters=1, sent=3),
-    _step("mapped", 3, partition=1, rows=5, updated=2, unchanged=3, sent=2),
+    make_step("splitting"),
+    make_step("split", 1, rows=10, dead_letters=1, partitions=2),
+    make_step("mapped", 2, partition=0, rows=4, inserted=3, dead_letters=1, sent=3),
+    make_step("mapped", 3, partition=1, rows=5, updated=2, unchanged=3, sent=2),
 ]
 
 
@@ -63,9 +64,9 @@ def test_a_load_is_processing_until_the_last_partition_reports() -> None:
 
 def test_a_held_load_that_is_tried_again_begins_anew() -> None:
     """The reason of the first try does not stick to the second."""
-    held = fold(fold(None, STEPS[0]), _step("held", 1, reason="column 'Phone#' is gone"))
+    held = fold(fold(None, STEPS[0]), make_step("held", 1, reason="column 'Phone#' is gone"))
     assert (held["status"], held["reason"]) == ("held", "column 'Phone#' is gone")
-    again = fold(held, _step("splitting", 60))
+    again = fold(held, make_step("splitting", 60))
     assert (again["status"], again["reason"]) == ("splitting", "")
     assert fold(held, STEPS[0]) == held
 
@@ -80,9 +81,9 @@ def test_processors_steps_and_receipts_count_the_same_things() -> None:
 def test_a_load_whose_held_deletes_were_settled_in_every_partition_holds_none() -> None:
     """Also when newer files had settled some of them before: nobody waits for those."""
     receipt = None
-    for step in [*STEPS[:2], _step("mapped", 2, partition=0, deletes_held=3), _step("mapped", 3, partition=1)]:
+    for step in [*STEPS[:2], make_step("mapped", 2, partition=0, deletes_held=3), make_step("mapped", 3, partition=1)]:
         receipt = fold(receipt, step)
-    receipt = fold(receipt, _step("approved", 4, partition=0, deletes_held=2, deleted=2, sent=2))
+    receipt = fold(receipt, make_step("approved", 4, partition=0, deletes_held=2, deleted=2, sent=2))
     assert (receipt["deletes_held"], receipt["deleted"]) == (1, 2)
-    receipt = fold(receipt, _step("approved", 5, partition=1))
+    receipt = fold(receipt, make_step("approved", 5, partition=1))
     assert (receipt["deletes_held"], receipt["deleted"], receipt["sent"]) == (0, 2, 2)
