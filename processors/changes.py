@@ -77,7 +77,8 @@ class BatchChanges:
     """Changes of the load under way that go out at the end of the batch, unless a later row of it says otherwise."""
 
     def take(self, messages: Iterable[Any]) -> None:
-        """Work through raw messages, in order. ``readers.prepare`` was called with their values."""
+        """Work through raw messages, in order; may be called several times. ``readers.prepare`` was called with their
+        values."""
         self._read(messages)
         self._release(self._ready)
 
@@ -185,6 +186,10 @@ class BatchChanges:
         try:
             reader = self.readers.reader(self.source, message.value)
             version = reader.mapping_version
+            if reader.bound.missing_required:
+                reasons = [Reason("", "column_missing", _lacks(name)) for name in reader.bound.missing_required]
+                self._fail_row(message, values, load, Stage.MAP, reasons, version)
+                return
             body, reasons = reader.bound.map(reader.cells(message.value))
             body_bytes = b"" if reasons else encode_body(body)
         except BadRecordError as exc:
@@ -378,3 +383,8 @@ def encode_body(body: Body) -> bytes:
 def hash_body(body_bytes: bytes) -> bytes:
     """BLAKE2b (RFC 7693) of the encoded body, cut to 8 bytes: what two equal leads share."""
     return hashlib.blake2b(body_bytes, digest_size=HASH_BYTES).digest()
+
+
+def _lacks(column: str) -> str:
+    """What is wrong with a row whose header has not a column that its mapping needs."""
+    return f"the file lacks column {column!r}, which the mapping in use needs"

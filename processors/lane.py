@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import io
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,10 +23,11 @@ from leadstream.log import get_logger
 from leadstream.partitioning import lane_of, lead_key
 from leadstream.retry import forever
 from leadstream.settings import Settings
-from leadstream.sources import SourceCatalog, SourceConfig, clean_header
+from leadstream.sources import SourceCatalog, SourceConfig
 from leadstream.transaction import TransactionalProducer
 from processors.change_state import PROGRESS_KEY, PartitionState
 from processors.changes import BatchChanges, DeadLetter, EndedLoad
+from processors.mapping_guard import MappingGuard, by_load
 from processors.previous import read_values
 from processors.progress import NO_OFFSET, Change
 from processors.raw_rows import RowReaders
@@ -38,8 +38,6 @@ from schemas.headers import dead_letter_headers
 OFFSETS_GROUP_ID = "leadstream-processors"
 """Offsets are committed for this group; it has no members, the lanes' group has (see ``service``)."""
 POLL_TIMEOUT_MILLISECONDS = 200
-MAPPING_PATIENCE_SECONDS = 10.0
-MAPPING_POLL_SECONDS = 0.2
 
 log = get_logger("processors")
 
@@ -67,7 +65,7 @@ class ProcessorLane:
         self._next_offsets: dict[TopicPartition, int] = {}
         self._lead_prefix = frame(context.lead_schema_id)
         self._commands = TopicPartition(topics.COMMANDS, lane)
-        self._patience_lost: set[tuple[str, str, int]] = set()
+        self._guard = MappingGuard(context.catalog, context.readers)
 
     async def run(self, gate: asyncio.Lock) -> None:
         """Take over the lane, restore what it knows, map what comes, until cancelled."""
@@ -181,41 +179,17 @@ class ProcessorLane:
             kafka_settings, where.topic, where.partition, start=state.resume_offset, end=next_offset
         ):
             await self._prepare(messages)
+            outcome.source = await self._guard.wait(state, messages)
             outcome.look_again(messages)
 
     async def _process(self, where: TopicPartition, messages: list[Any]) -> BatchChanges:
         state = self._states[where.topic.removeprefix(topics.RAW_PREFIX)]
         await self._prepare(messages)
-        await self._wait_for_mapping(state.source, messages)
         outcome = BatchChanges(state, self._config(state.source), self._context.readers)
-        outcome.take(messages)
+        for run in by_load(messages):
+            outcome.source = await self._guard.wait(state, run)
+            outcome.take(run)
         return outcome
-
-    async def _wait_for_mapping(self, source: str, messages: list[Any]) -> None:
-        """A load that was held goes on when its YAML is mended; the producer may see that before this process does.
-
-        So when the mapping lacks a column of these rows, a newer mapping gets a while to turn up.
-        """
-        value = next((message.value for message in messages if message.value is not None), None)
-        if value is None:
-            return
-        deadline = time.monotonic() + MAPPING_PATIENCE_SECONDS
-        while True:
-            config = self._config(source)
-            try:
-                reader = self._context.readers.reader(config, value)
-            except BadRecordError:
-                return  # each row says so
-            missing = {clean_header(name) for name in reader.bound.missing}
-            if not missing & {clean_header(name) for name in config.required_columns}:
-                return
-            if (source, config.version, reader.schema_id) in self._patience_lost:
-                return
-            if time.monotonic() > deadline:
-                self._patience_lost.add((source, config.version, reader.schema_id))
-                log.warning("mapped_columns_missing", source=source, columns=sorted(reader.bound.missing))
-                return
-            await asyncio.sleep(MAPPING_POLL_SECONDS)
 
     def _config(self, source: str) -> SourceConfig:
         config = self._context.catalog.configs.get(source)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from leadstream.errors import BadRecordError, MappingError
-from leadstream.sources import SourceCatalog, SourceConfig
+from leadstream.sources import SourceConfig
 from processors.mapping import BoundMapping, CompiledMapping, compile_mapping
 from schemas.codec import Decoder, schema_id_of
 from schemas.registry import Registry
@@ -36,9 +36,8 @@ class RowReader:
 class RowReaders:
     """The readers of all headers seen so far, made again when a source's YAML changes."""
 
-    def __init__(self, registry: Registry, catalog: SourceCatalog) -> None:
+    def __init__(self, registry: Registry) -> None:
         self._registry = registry
-        self._catalog = catalog
         self._decoder = Decoder(registry)
         self._mappings: dict[str, tuple[str, CompiledMapping]] = {}
         self._readers: dict[tuple[str, str, int], RowReader] = {}
@@ -75,13 +74,13 @@ class RowReaders:
             raise BadRecordError(f"schema {schema_id} is not the schema of a row", code="undecodable")
         version, mapping = self._mapping(source)
         bound = mapping.bind(self._headers[schema_id])
-        if bound.missing and self._catalog.refresh():
-            # The producer holds a load that lacks a mapped column: it let this one go on by a newer YAML than ours.
-            version, mapping = self._mapping(self._catalog.get(source.name) or source)
-            bound = mapping.bind(self._headers[schema_id])
         reader = RowReader(schema_id, self._decoder, bound, version)
         self._readers[source.name, source.version, schema_id] = reader
         return reader
+
+    def version(self, source: SourceConfig) -> str:
+        """The version of the mapping in use; an older one than the source's while a live edit does not compile."""
+        return self._mapping(source)[0]
 
     def _mapping(self, source: SourceConfig) -> tuple[str, CompiledMapping]:
         """The source's mapping and its version; the last that compiled, when a live edit does not."""

@@ -65,7 +65,7 @@ class RowPath:
         context = ProcessorContext(
             settings=settings,
             catalog=self._catalog,
-            readers=RowReaders(self._registry, self._catalog),
+            readers=RowReaders(self._registry),
             decoder=Decoder(self._registry),
             lead_schema_id=lead_encoder.schema_id,
             step_encoder=step_encoder,
@@ -84,7 +84,7 @@ class RowPath:
         followed = self._catalog.configs
         while True:
             await asyncio.sleep(CATALOG_CHECK_SECONDS)
-            self._catalog.refresh()  # a row reader may have done so before us
+            self._catalog.refresh()  # a lane may have done so before us
             if self._catalog.configs is not followed:
                 followed = self._catalog.configs
                 await self._follow_catalog()

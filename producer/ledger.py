@@ -126,6 +126,13 @@ class Ledger:
             (e.load_id for e in self._entries.values() if e.source == source_name and e.status == "splitting"), None
         )
 
+    def outdated_versions(self, entry: LedgerEntry, version: str) -> list[str]:
+        """The mappings that ``version``, by which a load is split, has replaced since the load before it was split
+        and since this one was held. Empty when the mapping is still the same."""
+        split = [other for other in self._entries.values() if other.source == entry.source and other.status == "split"]
+        before = {max(split, key=lambda other: other.at).config_version} if split else set()
+        return sorted((before | {entry.config_version}) - {version, ""})
+
     def next_sequence(self, source_name: str, arrival: Arrival, source: SourceConfig | None) -> int:
         """A load_seq for a new load: that of its second, and after those of the same second known before it."""
         taken = self._sequences.get(source_name, set())

@@ -54,9 +54,17 @@ def row_headers(constant: Headers, row_number: int, line_number: int) -> Headers
     return [*constant, (headers.ROW, b"%d" % row_number), (headers.LINE, b"%d" % line_number)]
 
 
-def load_headers(kind: Kind, load_id: str, load_seq: int, bucket: str, object_key: str, object_version: str) -> Headers:
-    """The headers that every message of a load carries."""
-    return [
+def load_headers(
+    kind: Kind,
+    load_id: str,
+    load_seq: int,
+    bucket: str,
+    object_key: str,
+    object_version: str,
+    outdated: Sequence[str] = (),
+) -> Headers:
+    """The headers that every message of a load carries; ``outdated``: versions of mappings not to map it by."""
+    constant = [
         (headers.KIND, kind.value.encode()),
         (headers.LOAD_ID, load_id.encode()),
         (headers.LOAD_SEQ, b"%d" % load_seq),
@@ -64,6 +72,9 @@ def load_headers(kind: Kind, load_id: str, load_seq: int, bucket: str, object_ke
         (headers.KEY, object_key.encode()),
         (headers.VERSION, object_version.encode()),
     ]
+    if outdated:
+        constant.append((headers.OUTDATED, " ".join(outdated).encode()))
+    return constant
 
 
 def end_headers(constant: Headers, *, rows: int, status: str, refresh: str, hold: str) -> Headers:

@@ -86,10 +86,13 @@ class ProducerService:
             await asyncio.sleep(self._settings.producer.poll_interval_seconds)
 
     async def _watch_sources(self) -> None:
+        followed = self._catalog.configs
         while True:
             await asyncio.sleep(1.0)
-            if self._catalog.refresh():
-                log.info("sources_changed", sources=sorted(self._catalog.configs))
+            self._catalog.refresh()  # a load that began may have done so before us
+            if self._catalog.configs is not followed:
+                followed = self._catalog.configs
+                log.info("sources_changed", sources=sorted(followed))
                 for lane in self._lanes.values():
                     lane.look_again()
 

@@ -56,9 +56,8 @@ class LoadSplit:
         self._producer = producer
         self._ledger = ledger
         self._arrival = arrival
+        context.catalog.refresh()  # a file that is put right after its YAML was edited goes by what it says now
         self._source = context.catalog.match(arrival.key)
-        if self._source is None and context.catalog.refresh():  # its YAML may be newer than our last look
-            self._source = context.catalog.match(arrival.key)
         known = ledger.find(arrival)
         self._announced = known is not None and known.status == "splitting"
         self._committed = known if known is not None and self._announced else self._new_entry(known)
@@ -66,6 +65,7 @@ class LoadSplit:
         self._dead_letters = self._committed.dead_letters
         self._unkeyed = self._committed.unkeyed
         self._partition_rows = list(self._committed.partition_rows)
+        self._outdated = ledger.outdated_versions(self._committed, self._source.version if self._source else "")
         self._splitter = Splitter(
             format_of(self._source), name=arrival.key, max_row_bytes=context.settings.producer.max_row_bytes
         )
@@ -240,6 +240,7 @@ class LoadSplit:
         return entry
 
     async def _commit(self, status: str, *, reason_code: str = "", reason: str = "") -> LedgerEntry:
+        version = self._source.version if self._source else ""
         entry = self._committed.changed(
             _now(),
             status=status,
@@ -249,7 +250,8 @@ class LoadSplit:
             partition_rows=list(self._partition_rows),
             reason_code=reason_code,
             reason=reason,
-            config_version=self._source.version if self._source else "",
+            # until the end, a load that was held remembers by which mapping: a restart must know it, too
+            config_version=self._committed.config_version if status == "splitting" else version,
             raw_schema_id=self._schema_id,
         )
         value = self._context.ledger_encoder.encode(entry.to_record())
@@ -321,7 +323,9 @@ class LoadSplit:
 
     def _headers(self, kind: Kind) -> Headers:
         entry = self._committed
-        return load_headers(kind, entry.load_id, entry.load_seq, entry.bucket, entry.object_key, entry.object_version)
+        return load_headers(
+            kind, entry.load_id, entry.load_seq, entry.bucket, entry.object_key, entry.object_version, self._outdated
+        )
 
     def _new_entry(self, before: LedgerEntry | None) -> LedgerEntry:
         """The first entry of a load, or of a held or failed one (``before``) that is tried again."""
@@ -341,6 +345,7 @@ class LoadSplit:
             started_at=now,
             at=now,
             partition_rows=[0] * self._context.lanes,
+            config_version=before.config_version if before else "",
         )
 
     @property

@@ -23,6 +23,9 @@ LINE = "line"
 BUCKET = "bucket"
 KEY = "key"
 VERSION = "version"
+OUTDATED = "outdated"
+"""Versions of mappings, parted by a space, that the one by which the load was split has just replaced. Whoever has one
+of them in use must not map the load yet. Absent: the mapping is that of the load before."""
 
 # markers (raw messages without a value)
 ROWS = "rows"

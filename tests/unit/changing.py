@@ -242,6 +242,7 @@ class Readers:
 
     schema_id = SCHEMA_ID
     mapping_version = "m1"
+    missing_required = ()
 
     @property
     def bound(self) -> Readers:

@@ -1,0 +1,96 @@
+"""No load is mapped by a YAML that was replaced before it was split.
+
+The producer may see a new YAML before this process does: at once when both read one folder, minutes before where the
+file is brought to each machine. So a load that begins waits here for the mapping it was let go by.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from leadstream.errors import BadRecordError, TransientError
+from leadstream.log import get_logger
+from leadstream.sources import SourceCatalog, SourceConfig
+from processors.change_state import PartitionState
+from processors.raw_rows import RowReaders
+from schemas import headers
+
+PATIENCE_SECONDS = 60.0
+"""A file that is brought to every machine (a Kubernetes volume, a pull of a repository) takes up to a minute or so."""
+POLL_SECONDS = 0.2
+
+log = get_logger("processors")
+
+
+def by_load(messages: Sequence[Any]) -> list[Sequence[Any]]:
+    """Consecutive messages of a partition, not empty, cut where another load begins: loads stand one after another."""
+    if _load_id(messages[0]) == _load_id(messages[-1]):
+        return [messages]
+    return [list(run) for _load, run in itertools.groupby(messages, _load_id)]
+
+
+class MappingGuard:
+    """Makes one lane wait. ``patience_seconds``: how long, for each mapping that does not come."""
+
+    def __init__(
+        self, catalog: SourceCatalog, readers: RowReaders, *, patience_seconds: float = PATIENCE_SECONDS
+    ) -> None:
+        self._catalog = catalog
+        self._readers = readers
+        self._patience_seconds = patience_seconds
+        self._given_up: set[tuple[str, str, frozenset[str], frozenset[str]]] = set()
+
+    async def wait(self, state: PartitionState, messages: Sequence[Any]) -> SourceConfig:
+        """Wait until the mapping in use may map these messages of one load, or patience ends; gives the source.
+
+        A load that is under way already goes on at once. When patience ends it says so once; the rows are mapped by
+        what there is, except those that lack a column which it needs (:mod:`processors.changes` refuses them).
+
+        Raises:
+            TransientError: the source's YAML is gone.
+        """
+        if state.active is None or state.active.load_id != _load_id(messages[0]):
+            self._catalog.refresh()
+            outdated = set((headers.get(messages[0].headers, headers.OUTDATED) or "").split())
+            values = [message.value for message in messages if message.value is not None]
+            deadline = time.monotonic() + self._patience_seconds
+            while not self._may_map(state.source, outdated, values, is_late=time.monotonic() > deadline):
+                await asyncio.sleep(POLL_SECONDS)
+                self._catalog.refresh()
+        return self._config(state.source)
+
+    def _may_map(self, name: str, outdated: set[str], values: Sequence[bytes], *, is_late: bool) -> bool:
+        config = self._config(name)
+        version = self._readers.version(config)
+        lacking = self._lacking(config, values)
+        if version not in outdated and not lacking:
+            return True
+        trouble = (name, version, frozenset(outdated), lacking)
+        if is_late and trouble not in self._given_up:
+            self._given_up.add(trouble)
+            log.warning("mapping_outdated", source=name, mapping=version, in_file=config.version,
+                        columns_missing=sorted(lacking))  # fmt: skip
+        return trouble in self._given_up
+
+    def _lacking(self, config: SourceConfig, values: Sequence[bytes]) -> frozenset[str]:
+        found: set[str] = set()
+        for value in values:
+            try:
+                found.update(self._readers.reader(config, value).bound.missing_required)
+            except BadRecordError:
+                continue  # its row says so
+        return frozenset(found)
+
+    def _config(self, name: str) -> SourceConfig:
+        config = self._catalog.get(name)
+        if config is None:
+            raise TransientError(f"the YAML of source {name} is gone")  # the lane starts anew without it
+        return config
+
+
+def _load_id(message: Any) -> str | None:
+    return headers.get(message.headers, headers.LOAD_ID)

@@ -1,0 +1,55 @@
+"""What the producer knows of its loads, and what it tells the workers of it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from producer.ledger import Ledger, LedgerEntry
+
+NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
+
+
+def entry(number: int, status: str, version: str, source: str = "acme") -> LedgerEntry:
+    """The last entry of a load; the load of a greater number was worked on later."""
+    at = NOON + timedelta(minutes=number)
+    return LedgerEntry(
+        load_id=f"load-{number}",
+        source=source,
+        bucket="landing",
+        object_key=f"{source}/{number}.csv",
+        object_version="v1",
+        etag="v1",
+        load_seq=100 - number,
+        status=status,
+        last_modified=NOON,
+        started_at=NOON,
+        at=at,
+        config_version=version,
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "own", "outdated"),
+    [
+        ([], "", []),
+        ([], "m1", ["m1"]),
+        ([(1, "split", "m2")], "", []),
+        ([(1, "split", "m1")], "", ["m1"]),
+        ([(1, "split", "m0"), (2, "split", "m1")], "", ["m1"]),
+        ([(1, "split", "m2"), (2, "split", "m1")], "", ["m1"]),
+        ([(1, "split", "m1"), (2, "failed", "m2"), (3, "held", "m3")], "", ["m1"]),
+        ([(1, "split", "m0")], "m1", ["m0", "m1"]),
+        ([(1, "split", "m2")], "m1", ["m1"]),
+    ],
+)
+def test_a_load_knows_the_mappings_that_its_own_has_replaced(
+    before: list[tuple[int, str, str]], own: str, outdated: list[str]
+) -> None:
+    """That of the load split last, and that by which it was held itself; what other sources have does not count."""
+    ledger = Ledger()
+    ledger.put(entry(8, "split", "m7", source="other"))
+    for number, status, version in before:
+        ledger.put(entry(number, status, version))
+    assert ledger.outdated_versions(entry(9, "splitting", own), "m2") == outdated
