@@ -82,18 +82,16 @@ class PartitionState:
 
     def put(self, key: bytes, entry: LeadEntry) -> None:
         """Take over a committed entry."""
-        self._leads[key] = _PACKED.pack(
+        self._pack(
+            key,
             entry.content_hash,
             entry.load_seq,
             entry.row_number,
             entry.canonical_offset,
             entry.has_duplicates,
             entry.deleted,
+            entry.held_by,
         )
-        if entry.held_by:
-            self._held[key] = entry.held_by
-        else:
-            self._held.pop(key, None)
 
     def live_keys(self) -> Iterator[bytes]:
         """Keys of the leads that are not deleted."""
@@ -119,7 +117,16 @@ class PartitionState:
     def take_record(self, key: bytes, value: dict[str, Any]) -> None:
         """Take over a record of the changelog; a newer one of the same key replaces it."""
         if key != PROGRESS_KEY:
-            self.put(key, LeadEntry(**{name: value[name] for name in LeadEntry.__slots__ if name in value}))
+            self._pack(
+                key,
+                value["content_hash"],
+                value["load_seq"],
+                value["row_number"],
+                value["canonical_offset"],
+                value.get("has_duplicates", False),
+                value["deleted"],
+                value.get("held_by", ""),
+            )
             return
         self.newest_complete = value["load_seq"]
         self.next_offset = value["next_offset"]
@@ -135,5 +142,23 @@ class PartitionState:
         """
         async for records in read_partition(settings, state_topic(self.source), self.partition):
             for record in records:
-                _schema_id, value = await decoder.decode(record.value)
+                # Millions of records: what is decoded already needs no waiting, and goes straight to its packed form.
+                _schema_id, value = decoder.decode_cached(record.value) or await decoder.decode(record.value)
                 self.take_record(record.key, value)
+
+    def _pack(
+        self,
+        key: bytes,
+        content_hash: bytes,
+        load_seq: int,
+        row_number: int,
+        canonical_offset: int,
+        has_duplicates: bool,
+        deleted: bool,
+        held_by: str,
+    ) -> None:
+        self._leads[key] = _PACKED.pack(content_hash, load_seq, row_number, canonical_offset, has_duplicates, deleted)
+        if held_by:
+            self._held[key] = held_by
+        else:
+            self._held.pop(key, None)
