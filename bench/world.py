@@ -1,0 +1,190 @@
+"""The real system for a measurement: embedded parts, the three stages as processes, and a clock on what they do."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import signal
+import tempfile
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import psutil
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from leadstream import kafka
+from leadstream.settings import KafkaSettings, RegistrySettings, TopicSettings
+from leadstream.stack.supervisor import Stack
+from schemas import topics
+from schemas.codec import Decoder
+from schemas.registry import Registry
+from sink.migrate import migrate
+from tests.system import System
+
+PATIENCE_SECONDS = 300.0
+POLL_SECONDS = 0.1
+
+
+class World(System):
+    """:class:`tests.system.System` for measuring: it looks at the stages rarely, and at their own clocks."""
+
+    def __init__(self, stack: Stack, folder: Path) -> None:
+        super().__init__(stack.environment, folder)
+        self.home = stack.home
+        self.kafka = KafkaSettings(bootstrap_servers=stack.environment["KAFKA_BOOTSTRAP_SERVERS"])
+        self.registry = RegistrySettings(url=stack.environment["SCHEMA_REGISTRY_URL"])
+        self.lanes = TopicSettings().lanes
+        self.steps = _Steps(self)
+
+    async def put_timed(self, source: str, data: bytes, name: str) -> tuple[str, float]:
+        """Upload a file; gives its ETag and when it was there (Unix time)."""
+        etag = await self.put(source, data, name)
+        return etag, time.time()
+
+    async def load_done(self, source: str, etag: str, name: str) -> dict[str, Any]:
+        """The receipt of a load that is done.
+
+        Raises:
+            RuntimeError: it came to another end, or to none in time.
+        """
+        connection = await asyncpg.connect(self.environment["POSTGRES_DSN"])
+        query = "select * from loads where object_key = $1 and object_version = $2"
+        try:
+            deadline = time.monotonic() + PATIENCE_SECONDS
+            while time.monotonic() < deadline:
+                row = await connection.fetchrow(query, f"{source}/{name}", etag)
+                if row is not None and row["status"] in {"done", "held", "failed", "broken"}:
+                    if row["status"] != "done":
+                        raise RuntimeError(f"the load of {name} is {row['status']}: {row['reason']}")
+                    return dict(row)
+                await asyncio.sleep(POLL_SECONDS)
+        finally:
+            await connection.close()
+        raise RuntimeError(f"the load of {name} is not done after {PATIENCE_SECONDS} s\n{self.all_logs()[-3000:]}")
+
+    def cpu_seconds(self) -> dict[str, float]:
+        """Processor time that each stage has used so far."""
+        times = {name: psutil.Process(process.pid).cpu_times() for name, process in self._stages.items()}
+        return {name: used.user + used.system for name, used in times.items()}
+
+    def process(self, name: str) -> psutil.Process:
+        """A running stage."""
+        return psutil.Process(self._stages[name].pid)
+
+    @contextlib.contextmanager
+    def paused(self, name: str) -> Any:
+        """A stage that does nothing for a while, but keeps what it has restored and warmed up.
+
+        Keep it shorter than the group's session (10 s): a stage that is paused for longer starts anew.
+        """
+        self.signal(name, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.signal(name, signal.SIGCONT)
+
+    async def end_offsets(self, topic: str) -> dict[TopicPartition, int]:
+        """Where each partition of a topic ends."""
+        partitions = [TopicPartition(topic, lane) for lane in range(self.lanes)]
+        async with _consumer(self.kafka) as consumer:
+            ends: dict[TopicPartition, int] = await consumer.end_offsets(partitions)
+        return ends
+
+    async def committed_records(self, topic: str, start: dict[TopicPartition, int], prefix: str) -> int:
+        """How many committed records with such a key stand between ``start`` and the end."""
+        stop = await self.end_offsets(topic)
+        found = 0
+        async with _consumer(self.kafka) as consumer:
+            consumer.assign(list(start))
+            for where, offset in start.items():
+                consumer.seek(where, offset)
+            while any([await consumer.position(where) < end for where, end in stop.items()]):
+                for records in (await consumer.getmany(timeout_ms=200)).values():
+                    found += sum(record.key.startswith(prefix.encode()) for record in records)
+        return found
+
+
+@contextlib.asynccontextmanager
+async def world() -> AsyncIterator[World]:
+    """A fresh system in a temporary folder; its stages are not started."""
+    folder = _temporary_folder()
+    try:
+        async with Stack(folder / "home") as stack:
+            await asyncio.to_thread(migrate, stack.environment["POSTGRES_DSN"])
+            running = World(stack, folder / "system")
+            await kafka.ensure_topics(running.kafka, topics.shared_topics(running.lanes))
+            try:
+                yield running
+            finally:
+                running.stop_all()
+                await running.steps.close()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _temporary_folder() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="leadstream-bench-"))
+    folder.chmod(0o711)  # run by root, Postgres works as another user, who must be able to pass
+    return folder
+
+
+class _Steps:
+    """Waits for the steps of loads on Kafka itself: they are there before Postgres hears of them."""
+
+    def __init__(self, owner: World) -> None:
+        self._owner = owner
+        self._consumer: AIOKafkaConsumer | None = None
+        self._registry = Registry(owner.registry)
+        self._decoder = Decoder(self._registry)
+        self._seen: Counter[tuple[str, str]] = Counter()
+        self._last_at: dict[tuple[str, str], float] = {}
+
+    async def until(self, object_key: str, step: str, count: int = 1) -> float:
+        """When the ``count``-th such step of a load was there (Unix time).
+
+        Raises:
+            RuntimeError: it did not come in time.
+        """
+        if self._consumer is None:
+            self._consumer = kafka.consumer(self._owner.kafka, group_id=None)
+            await self._consumer.start()
+            self._consumer.assign([TopicPartition(topics.LOADS, lane) for lane in range(self._owner.lanes)])
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while self._seen[object_key, step] < count:
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"no step {step} of {object_key}\n{self._owner.all_logs()[-3000:]}")
+            for records in (await self._consumer.getmany(timeout_ms=200)).values():
+                for record in records:
+                    _schema_id, value = await self._decoder.decode(record.value)
+                    name = value["object_key"], value["step"]
+                    self._seen[name] += 1
+                    self._last_at[name] = time.time()
+        return self._last_at[object_key, step]
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        if self._consumer is not None:
+            await self._consumer.stop()
+        await self._registry.close()
+
+
+@contextlib.asynccontextmanager
+async def _consumer(settings: KafkaSettings) -> AsyncIterator[AIOKafkaConsumer]:
+    consumer = kafka.consumer(settings, group_id=None)
+    await consumer.start()
+    try:
+        yield consumer
+    finally:
+        await consumer.stop()
+
+
+def seconds_between(start: datetime | float, end: datetime | float) -> float:
+    """Seconds from one moment to another; each is Unix time or a time with its zone."""
+    first, last = (at.timestamp() if isinstance(at, datetime) else at for at in (start, end))
+    return last - first
