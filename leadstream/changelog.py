@@ -40,3 +40,21 @@ async def read_partition(
                         yield records
         finally:
             await consumer.stop()
+
+
+async def bounds(settings: KafkaSettings, topic: str, partition: int) -> tuple[int, int]:
+    """Offset of a partition's first record, and the one after its last committed record.
+
+    Raises:
+        TransientError: Kafka is away.
+    """
+    where = TopicPartition(topic, partition)
+    consumer = kafka.consumer(settings, group_id=None)
+    with kafka.errors_translated():
+        await consumer.start()
+        try:
+            consumer.assign([where])
+            first = (await consumer.beginning_offsets([where]))[where]
+            return first, (await consumer.end_offsets([where]))[where]
+        finally:
+            await consumer.stop()

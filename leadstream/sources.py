@@ -22,7 +22,15 @@ from leadstream.source_yaml import Places, merge, merge_places, place_of, read_y
 from leadstream.text import clean_header
 from schemas.topics import SOURCE_NAME
 
-__all__ = ["SourceCatalog", "SourceConfig", "check_sources", "clean_header", "load_sources", "read_sources"]
+__all__ = [
+    "SourceCatalog",
+    "SourceConfig",
+    "check_sources",
+    "clean_header",
+    "load_sources",
+    "read_sources",
+    "read_trial",
+]
 
 DEFAULTS_FILE_NAME = "_defaults.yaml"
 
@@ -74,7 +82,7 @@ def read_sources(
     for name in names:
         if name == DEFAULTS_FILE_NAME:
             continue
-        config, found = _read_source(directory / name, defaults, default_places)
+        config, found = _read_source(directory / name, Path(name).stem, defaults, default_places)
         # What is wrong in the defaults is wrong in every source: say it once.
         errors += [error for error in found if str(error) not in {str(other) for other in errors}]
         config = config or known.get(Path(name).stem)
@@ -87,6 +95,20 @@ def read_sources(
         if name in known:
             configs[name] = known[name]
     return dict(sorted(configs.items())), errors
+
+
+def read_trial(file: Path, directory: Path, name: str) -> SourceConfig:
+    """A mapping that is not in use yet: ``file``, read as if it were the YAML of source ``name`` in ``directory``.
+
+    Raises:
+        MappingError: the first thing that is wrong, with file and line.
+    """
+    defaults_file = directory / DEFAULTS_FILE_NAME
+    defaults, places = read_yaml(defaults_file) if defaults_file.exists() else ({}, {})
+    config, errors = _read_source(file, name, defaults, places)
+    if config is None:
+        raise errors[0]
+    return config
 
 
 class SourceCatalog:
@@ -175,9 +197,8 @@ def _fingerprint(directory: Path) -> tuple[tuple[str, int, int], ...]:
 
 
 def _read_source(
-    file: Path, defaults: dict[str, Any], default_places: Places
+    file: Path, name: str, defaults: dict[str, Any], default_places: Places
 ) -> tuple[SourceConfig | None, list[MappingError]]:
-    name = file.stem
     if not SOURCE_NAME.fullmatch(name):
         hint = "name the file with at most 63 lower-case letters, digits, - and _"
         return None, [MappingError(f"{name!r} cannot be the name of a source", file=file, hint=hint)]

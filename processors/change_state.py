@@ -16,6 +16,7 @@ from typing import Any
 from leadstream.changelog import read_partition
 from leadstream.settings import KafkaSettings
 from processors.progress import ActiveLoad, Counts
+from processors.replay_state import Replay, from_json, to_json
 from schemas.codec import Decoder
 from schemas.receipts import COUNTS
 from schemas.topics import state_topic
@@ -66,6 +67,10 @@ class PartitionState:
         """After a restore: raw offset from which rows of the load under way are to be looked at again; -1: none is."""
         self.resume_counts = Counts()
         """After a restore: what that load had counted."""
+        self.resume_load = ""
+        """After a restore: that load; empty: none is under way."""
+        self.replays: list[Replay] = []
+        """What is to be mapped again, the first first."""
         self._leads: dict[bytes, bytes] = {}
         self._held: dict[bytes, str] = {}
 
@@ -112,6 +117,7 @@ class PartitionState:
             "active_offset": active.first_offset if active else -1,
             "counts": active.counts.to_list() if active else [],
             "next_offset": next_offset,
+            "replays": to_json(self.replays),
         }
 
     def take_record(self, key: bytes, value: dict[str, Any]) -> None:
@@ -130,8 +136,10 @@ class PartitionState:
             return
         self.newest_complete = value["load_seq"]
         self.next_offset = value["next_offset"]
+        self.resume_load = value["active_load"]
         self.resume_offset = value["active_offset"]
         self.resume_counts = Counts(**dict(zip(COUNTS, value["counts"], strict=False)))
+        self.replays = from_json(value["replays"])
 
     async def restore(self, settings: KafkaSettings, decoder: Decoder) -> None:
         """Read the changelog. Which keys of the load under way were seen is not there: the raw topic says it,

@@ -45,7 +45,7 @@ class DeadLetter:
 
 @dataclass(frozen=True)
 class EndedLoad:
-    """A load that came to its end marker in this partition, or whose held deletes were settled by a command."""
+    """A load that came to its end marker in this partition, or what a command asked for and is done."""
 
     load: ActiveLoad
     counts: Counts
@@ -53,6 +53,8 @@ class EndedLoad:
     mapping_version: str
     step: str = "mapped"
     command_id: str = ""
+    """The command that asked for it; of a replay, what kind it is."""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass
@@ -154,6 +156,8 @@ class BatchChanges:
     def _read(self, messages: Iterable[Any]) -> None:
         for message in messages:
             values = headers.to_dict(message.headers)
+            if headers.RESTORED in values:
+                continue  # for a replay alone
             if not values.keys() >= RAW_HEADERS or message.key is None:
                 reason = Reason("", "undecodable", "the message has not the headers of a row")
                 self._refuse(message, values, Stage.DECODE, [reason])
@@ -224,7 +228,8 @@ class BatchChanges:
         if known is not None and (known.load_seq, known.row_number) > (load.load_seq, change.row_number):
             counts.stale += 1
             return
-        if known is not None and known.held_by:
+        is_newer = known is None or (known.load_seq, known.row_number) < (load.load_seq, change.row_number)
+        if known is not None and known.held_by and is_newer:
             known = self.entries[key] = replace(known, held_by="")
         is_same = known is not None and not known.deleted and known.content_hash == change.content_hash
         fate = Fate.UNCHANGED if is_same else Fate.INSERTED if known is None or known.deleted else Fate.UPDATED
@@ -274,12 +279,14 @@ class BatchChanges:
         changes.clear()
 
     def _send(self, change: Change, *, deleted: bool) -> None:
+        known = self._known(change.key)
         self.entries[change.key] = LeadEntry(
             change.content_hash,
             change.load.load_seq,
             change.row_number,
             NO_OFFSET,
             deleted=deleted,
+            held_by=known.held_by if known is not None and not deleted else "",
             has_duplicates=change.has_duplicates,
         )
         self.changes.append(change)

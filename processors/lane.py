@@ -27,13 +27,15 @@ from leadstream.sources import SourceCatalog, SourceConfig
 from leadstream.transaction import TransactionalProducer
 from processors.change_state import PROGRESS_KEY, PartitionState
 from processors.changes import BatchChanges, DeadLetter, EndedLoad
+from processors.lane_replays import LaneReplays
 from processors.mapping_guard import MappingGuard, by_load
-from processors.previous import read_values
-from processors.progress import NO_OFFSET, Change
+from processors.previous import add_previous
+from processors.progress import Change
 from processors.raw_rows import RowReaders
+from processors.replay import ReplayChanges
 from schemas import headers, records, topics
 from schemas.codec import Decoder, Encoder, frame
-from schemas.headers import dead_letter_headers
+from schemas.headers import dead_letter_headers, letter_event_headers
 
 OFFSETS_GROUP_ID = "leadstream-processors"
 """Offsets are committed for this group; it has no members, the lanes' group has (see ``service``)."""
@@ -66,6 +68,7 @@ class ProcessorLane:
         self._lead_prefix = frame(context.lead_schema_id)
         self._commands = TopicPartition(topics.COMMANDS, lane)
         self._guard = MappingGuard(context.catalog, context.readers)
+        self._replays = LaneReplays(context.settings, lane, context.readers, context.decoder, self._config)
 
     async def run(self, gate: asyncio.Lock) -> None:
         """Take over the lane, restore what it knows, map what comes, until cancelled."""
@@ -94,6 +97,7 @@ class ProcessorLane:
                 log.warning("lane_restarts", lane=self._lane, why=str(exc))
                 await asyncio.sleep(0.5)
             finally:
+                await asyncio.shield(self._replays.clear())
                 await asyncio.shield(_close(producer, consumer, reader))
 
     async def _work(
@@ -106,10 +110,10 @@ class ProcessorLane:
         while True:
             await self._follow_catalog(consumer)
             # 5. Poll rows.
-            batches = await consumer.getmany(timeout_ms=POLL_TIMEOUT_MILLISECONDS) if self._states else {}
+            patience = 0 if self._replays.is_at_work else POLL_TIMEOUT_MILLISECONDS
+            batches = await consumer.getmany(timeout_ms=patience) if self._states else {}
             if not batches:
                 await asyncio.sleep(0 if self._states else 0.2)
-                continue
             commands = batches.pop(self._commands, [])
             if batches:
                 # 6. Validate, map, detect change.
@@ -117,6 +121,8 @@ class ProcessorLane:
                 await self._write(gate, producer, reader, outcomes, batches)
             for command in commands:
                 await self._write(gate, producer, reader, await self._obey(command), {self._commands: [command]})
+            if replayed := await self._replays.next(self._states, self._next_offsets, reader):
+                await self._write(gate, producer, reader, replayed, {})
 
     async def _write(
         self,
@@ -127,7 +133,10 @@ class ProcessorLane:
         consumed: dict[TopicPartition, list[Any]],
     ) -> None:
         """One transaction: what came of the messages in ``consumed``, and that they were consumed."""
-        await self._add_previous(reader, outcomes)
+        changes = [change for outcome in outcomes for change in outcome.changes]
+        await add_previous(reader, self._lane, changes, self._context.decoder)
+        for outcome in outcomes:
+            outcome.finish()
         for where, messages in consumed.items():
             self._next_offsets[where] = messages[-1].offset + 1
         async with gate:
@@ -209,28 +218,17 @@ class ProcessorLane:
         except BadRecordError as exc:
             log.error("command_undecodable", lane=self._lane, offset=message.offset, why=exc.message)
             return []
-        state = self._states.get(command["source"])
-        if state is None or command["kind"] not in {"approve", "reject"}:
-            log.warning("command_passed_over", lane=self._lane, kind=command["kind"], source=command["source"])
+        state, kind = self._states.get(command["source"]), command["kind"]
+        if state is not None and kind in {"replay", "retry"}:
+            return [self._replays.accept(state, command, message.offset)]
+        if state is not None and kind == "cancel":
+            return [await self._replays.cancel(state, command["replay_id"])]
+        if state is None or kind not in {"approve", "reject"}:
+            log.warning("command_passed_over", lane=self._lane, kind=kind, source=command["source"])
             return []
         outcome = BatchChanges(state, self._config(state.source), self._context.readers)
         outcome.settle_held_deletes(command, message.offset)
         return [outcome]
-
-    async def _add_previous(self, reader: AIOKafkaConsumer, outcomes: list[BatchChanges]) -> None:
-        """Fill in what updated and deleted leads were before."""
-        changes = [change for outcome in outcomes for change in outcome.changes]
-        wanted = {change.previous_offset for change in changes} - {NO_OFFSET}
-        values = await read_values(reader, self._lane, wanted) if wanted else {}
-        decoder = self._context.decoder
-        for change in changes:
-            value = values.get(change.previous_offset)
-            if value is None:
-                continue
-            _schema_id, record = await decoder.decode(value)
-            change.previous = {name: record.get(name) for name in records.lead_fields()}
-        for outcome in outcomes:
-            outcome.finish()
 
     def _add_changes(self, producer: TransactionalProducer, outcome: BatchChanges) -> None:
         """Put the change records (and a tombstone after each delete) into the transaction."""
@@ -252,15 +250,34 @@ class ProcessorLane:
         producer.add(topic, self._lane, PROGRESS_KEY, encoder.encode(state.progress_record(next_offset)))
 
     def _add_letters_and_steps(self, producer: TransactionalProducer, outcome: BatchChanges) -> None:
+        replay_id = outcome.replay_id if isinstance(outcome, ReplayChanges) else ""
         for letter in outcome.dead_letters:
             producer.add(
                 topics.DEAD_LETTERS, self._lane, letter.message.key, letter.message.value,
-                _letter_headers(outcome.source.name, letter),
+                _letter_headers(outcome.source.name, letter, replay_id),
             )  # fmt: skip
+        if isinstance(outcome, ReplayChanges):
+            self._add_letter_events(producer, outcome)
         for ended in outcome.ended:
-            step = _step(outcome.source.name, self._lane, ended)
+            step = _step(outcome.source.name, self._lane, self._context.settings.topics.lanes, ended)
             partition = lane_of(ended.load.load_id, self._context.settings.topics.lanes)
             producer.add(topics.LOADS, partition, ended.load.load_id.encode(), self._context.step_encoder.encode(step))
+
+    def _add_letter_events(self, producer: TransactionalProducer, outcome: ReplayChanges) -> None:
+        """Tell what became of letters: in the partition of each, so that whoever reads it has read the letter."""
+        for settled in outcome.settled_letters:
+            partition, offset = settled.place
+            told = letter_event_headers(
+                settled.event,
+                source=outcome.source.name,
+                letter_partition=partition,
+                letter_offset=offset,
+                replay_id=outcome.replay_id,
+                mapping_version=settled.mapping_version,
+                stage=settled.stage,
+                reasons=settled.reasons,
+            )
+            producer.add(topics.DEAD_LETTERS, partition, None, None, told)
 
 
 def encode_envelope(source: str, key: str, change: Change, partition: int, now: datetime) -> bytes:
@@ -283,13 +300,14 @@ def encode_envelope(source: str, key: str, change: Change, partition: int, now: 
         "raw_partition": partition,
         "raw_offset": change.raw_offset,
         "emitted_at": now,
+        "replay_id": change.load.replay_id,
     }
     buffer = io.BytesIO()
     schemaless_writer(buffer, records.lead_envelope_schema(), envelope)
     return buffer.getvalue()
 
 
-def _letter_headers(source: str, letter: DeadLetter) -> headers.Headers:
+def _letter_headers(source: str, letter: DeadLetter, replay_id: str) -> headers.Headers:
     values, message = letter.values, letter.message
     return dead_letter_headers(
         stage=letter.stage,
@@ -307,10 +325,11 @@ def _letter_headers(source: str, letter: DeadLetter) -> headers.Headers:
         offset=message.offset,
         mapping_version=letter.mapping_version,
         class_name="processors.mapping",
+        replay_id=replay_id,
     )
 
 
-def _step(source: str, partition: int, ended: EndedLoad) -> dict[str, Any]:
+def _step(source: str, partition: int, partitions: int, ended: EndedLoad) -> dict[str, Any]:
     load = ended.load
     return {
         "load_id": load.load_id,
@@ -322,7 +341,9 @@ def _step(source: str, partition: int, ended: EndedLoad) -> dict[str, Any]:
         "step": ended.step,
         "command_id": ended.command_id,
         "partition": partition,
+        "partitions": partitions,
         "reason": ended.reason,
+        "notes": list(ended.notes),
         "mapping_version": ended.mapping_version,
         "at": datetime.now(UTC),
         **vars(ended.counts),

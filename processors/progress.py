@@ -95,6 +95,8 @@ class ActiveLoad:
     first_offset: int
     is_stale: bool
     """A newer complete file was taken before this one: none of its rows changes anything."""
+    replay_id: str = ""
+    """The replay that maps rows of the load again; empty: the load itself is under way."""
     counts: Counts = field(default_factory=Counts)
     rows_looked_at: int = 0
     """Row messages whose keys are in ``seen``; fewer than the end marker says: ``seen`` is not all of the file."""

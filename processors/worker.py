@@ -28,6 +28,7 @@ from schemas import records, topics
 from schemas.codec import Decoder, Encoder
 from schemas.receipts import fold
 from schemas.registry import Registry
+from schemas.replays import REPLAY_STEPS
 
 APP_ID = "leadstream-receipts"
 FETCH_MAX_WAIT_MILLISECONDS = 100
@@ -165,6 +166,8 @@ def _fold_receipts(app: faust.App, row_path: RowPath) -> None:
         """Each step of a load changes its receipt, and may be reason for an alert."""
         async for load_id, value in steps.items():
             _schema_id, step = await forever(functools.partial(step_decoder.decode, value), what="the registry")
+            if step["step"] in REPLAY_STEPS:
+                continue
             known = receipts.get(load_id)
             before = (
                 (await forever(functools.partial(decoder.decode, known), what="the registry"))[1] if known else None

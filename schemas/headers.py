@@ -34,6 +34,8 @@ STATUS = "status"
 HOLD = "hold"
 """On an end marker: why leads that are absent from the file must not be deleted; absent: delete them."""
 REFRESH = "refresh"
+RESTORED = "restored"
+"""On a message that a restore put on the raw topic once more: the replay it is for. It is not part of the live flow."""
 
 CONNECT = "__connect.errors."
 LEADSTREAM = "leadstream."
@@ -57,6 +59,15 @@ class Stage(enum.StrEnum):
     DECODE = "DECODE"
     MAP = "MAP"
     VALIDATE = "VALIDATE"
+
+
+class LetterEvent(enum.StrEnum):
+    """What a replay or retry made of a dead letter; a record without value in the letter's own partition says so."""
+
+    FIXED = "fixed"
+    FAILED_AGAIN = "failed_again"
+    OVERTAKEN = "overtaken"
+    """A newer row (or a newer complete file) has spoken of the lead since."""
 
 
 @dataclass(frozen=True)
@@ -102,13 +113,12 @@ def dead_letter_headers(
     offset: int = -1,
     mapping_version: str = "",
     class_name: str = "",
+    replay_id: str = "",
 ) -> Headers:
     """Headers of a dead letter. ``row_number`` is 0 when the letter is about a whole file.
 
     ``topic``/``partition``/``offset`` are those of the raw message when there was one.
     """
-    first = reasons[0]
-    message = "; ".join(f"{reason.field}: {reason.message}" if reason.field else reason.message for reason in reasons)
     return [
         (CONNECT + "topic", topic.encode()),
         (CONNECT + "partition", _number(partition)),
@@ -117,8 +127,7 @@ def dead_letter_headers(
         (CONNECT + "task.id", b"0"),
         (CONNECT + "stage", stage.value.encode()),
         (CONNECT + "class.name", class_name.encode()),
-        (CONNECT + "exception.class.name", first.code.encode()),
-        (CONNECT + "exception.message", message.encode()),
+        *_reason_headers(reasons),
         (LEADSTREAM + "source", source.encode()),
         (LEADSTREAM + "load_id", load_id.encode()),
         (LEADSTREAM + "load_seq", _number(load_seq)),
@@ -128,6 +137,39 @@ def dead_letter_headers(
         (LEADSTREAM + "key", object_key.encode()),
         (LEADSTREAM + "version", object_version.encode()),
         (LEADSTREAM + "mapping_version", mapping_version.encode()),
+        (LEADSTREAM + "replay_id", replay_id.encode()),
+    ]
+
+
+def letter_event_headers(
+    event: LetterEvent,
+    *,
+    source: str,
+    letter_partition: int,
+    letter_offset: int,
+    replay_id: str,
+    mapping_version: str,
+    stage: Stage | None = None,
+    reasons: Sequence[Reason] = (),
+) -> Headers:
+    """Headers of the record that tells what became of a letter; ``stage`` and ``reasons`` when it failed again."""
+    told = [
+        (LEADSTREAM + "event", event.value.encode()),
+        (LEADSTREAM + "letter", f"{letter_partition}-{letter_offset}".encode()),
+        (LEADSTREAM + "source", source.encode()),
+        (LEADSTREAM + "replay_id", replay_id.encode()),
+        (LEADSTREAM + "mapping_version", mapping_version.encode()),
+    ]
+    if stage is not None:
+        told += [(CONNECT + "stage", stage.value.encode()), *_reason_headers(reasons)]
+    return told
+
+
+def _reason_headers(reasons: Sequence[Reason]) -> Headers:
+    message = "; ".join(f"{reason.field}: {reason.message}" if reason.field else reason.message for reason in reasons)
+    return [
+        (CONNECT + "exception.class.name", reasons[0].code.encode()),
+        (CONNECT + "exception.message", message.encode()),
         (
             LEADSTREAM + "reasons",
             orjson.dumps([{"field": r.field, "code": r.code, "message": r.message} for r in reasons]),

@@ -12,7 +12,9 @@ from aiokafka import TopicPartition
 
 from schemas.receipts import fold
 from schemas.records import lead_envelope_fields, lead_fields, schema_json
+from schemas.replays import fold_replay
 from sink import dead_letters
+from sink.dead_letters import Event
 
 COLUMNS = (
     *lead_envelope_fields(),
@@ -50,6 +52,7 @@ class Batch:
     changes: list[Change] = field(default_factory=list)
     steps: list[Record] = field(default_factory=list)
     dead_letters: list[dead_letters.Row] = field(default_factory=list)
+    letter_events: list[Event] = field(default_factory=list)
 
 
 def incoming_rows(changes: Sequence[Change]) -> list[Row]:
@@ -77,6 +80,24 @@ def incoming_rows(changes: Sequence[Change]) -> list[Row]:
             next_at[record["lead_key"]] = record["emitted_at"]
     rows.reverse()
     return rows
+
+
+def folded_replays(standing: Mapping[str, Record], steps: Sequence[Record]) -> dict[str, Record]:
+    """The receipts by replay: those that stand, with ``steps`` folded onto them in their order."""
+    receipts = dict(standing)
+    for step in steps:
+        receipts[step["load_id"]] = fold_replay(receipts.get(step["load_id"]), step)
+    return receipts
+
+
+def folded_events(events: Sequence[Event]) -> list[Event]:
+    """One event a letter: the last, with the attempts of all."""
+    folded: dict[str, Event] = {}
+    for event in events:
+        before = folded.get(event["dead_letter_id"])
+        attempts = event["attempts"] + (before["attempts"] if before else 0)
+        folded[event["dead_letter_id"]] = event | {"attempts": attempts}
+    return list(folded.values())
 
 
 def folded_receipts(standing: Mapping[str, Record], steps: Sequence[Record]) -> dict[str, Record]:

@@ -7,12 +7,12 @@ from typing import Any
 
 import orjson
 
-from schemas.headers import CONNECT, LEADSTREAM, to_dict
+from schemas.headers import CONNECT, LEADSTREAM, LetterEvent, to_dict
 
 COLUMNS = (
     *("dead_letter_id", "source", "load_id", "load_seq", "row_number", "line_number"),
     *("bucket", "object_key", "object_version", "stage", "reasons", "reason_code", "message"),
-    *("raw_topic", "raw_partition", "raw_offset", "mapping_version", "key", "value", "failed_at"),
+    *("raw_topic", "raw_partition", "raw_offset", "mapping_version", "replay_id", "key", "value", "failed_at"),
 )
 STAGE_WRITE = "WRITE"
 """The stage of what Postgres would not take; the other stages are those of schemas.headers."""
@@ -24,6 +24,12 @@ INTEGER_BITS = 32
 BIGINT_BITS = 64
 
 Row = tuple[Any, ...]
+Event = dict[str, Any]
+
+_WHY: dict[str, str] = {
+    LetterEvent.FIXED: "passes since replay {}",
+    LetterEvent.OVERTAKEN: "a newer row or file has spoken since (seen by replay {})",
+}
 
 
 def from_message(message: Any) -> Row:
@@ -48,6 +54,7 @@ def from_message(message: Any) -> Row:
         _number(headers.get(CONNECT + "partition"), INTEGER_BITS),
         _number(headers.get(CONNECT + "offset"), BIGINT_BITS),
         _text(headers.get(LEADSTREAM + "mapping_version")),
+        _text(headers.get(LEADSTREAM + "replay_id"), MAX_NAME_CHARACTERS) or "",
         message.key,
         message.value,
         _moment(message.timestamp),
@@ -75,10 +82,32 @@ def from_write_failure(message: Any, record: dict[str, Any] | None, code: str, w
         message.partition,
         message.offset,
         _text(place.get("mapping_version")),
+        _text(place.get("replay_id"), MAX_NAME_CHARACTERS) or "",
         message.key,
         message.value,
         _moment(message.timestamp),
     )
+
+
+def event_of(message: Any) -> Event | None:
+    """What a message of ``leads.dlq`` tells of an earlier letter, for the query ``settle_letters``; None: it is one."""
+    headers = to_dict(message.headers)
+    event = headers.get(LEADSTREAM + "event")
+    if event is None:
+        return None
+    replay_id = _text(headers.get(LEADSTREAM + "replay_id"), MAX_NAME_CHARACTERS)
+    reasons = _reasons(headers.get(LEADSTREAM + "reasons"))
+    return {
+        "dead_letter_id": headers.get(LEADSTREAM + "letter"),
+        "attempts": 0 if event == LetterEvent.OVERTAKEN else 1,
+        "at": _moment(message.timestamp),
+        "stage": _text(headers.get(CONNECT + "stage"), MAX_NAME_CHARACTERS),
+        "reasons": orjson.loads(reasons) if reasons is not None else None,
+        "reason_code": _text(headers.get(CONNECT + "exception.class.name"), MAX_NAME_CHARACTERS),
+        "message": _text(headers.get(CONNECT + "exception.message")),
+        "mapping_version": _text(headers.get(LEADSTREAM + "mapping_version")),
+        "status_why": _WHY[event].format(replay_id) if event in _WHY else None,
+    }
 
 
 def without_nul(value: Any) -> Any:

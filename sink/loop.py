@@ -131,7 +131,11 @@ class SinkLoop:
             batch.following[partition] = messages[-1].offset + 1
             for message in messages:
                 if message.topic == DEAD_LETTERS:
-                    batch.dead_letters.append(dead_letters.from_message(message))
+                    event = dead_letters.event_of(message)
+                    if event is not None:
+                        batch.letter_events.append(event)
+                    else:
+                        batch.dead_letters.append(dead_letters.from_message(message))
                 elif message.value is not None:  # a tombstone follows the delete it stands for
                     await self._add(batch, message)
         return batch

@@ -13,8 +13,21 @@ from aiokafka import TopicPartition
 
 from leadstream.errors import ConfigError, FatalError, FencedError, TransientError
 from leadstream.log import get_logger
+from schemas.replays import RECEIPT_FIELDS, REPLAY_STEPS
 from sink import dead_letters
-from sink.batch import COLUMNS, Batch, Change, folded_receipts, incoming_rows, receipt_of_row, receipt_row
+from sink.batch import (
+    COLUMNS,
+    Batch,
+    Change,
+    Record,
+    folded_events,
+    folded_receipts,
+    folded_replays,
+    incoming_rows,
+    receipt_of_row,
+    receipt_row,
+)
+from sink.dead_letters import without_nul
 from sink.queries import query
 
 CONNECT_TIMEOUT_SECONDS = 10
@@ -119,6 +132,9 @@ class PostgresOutput:
             else:
                 await self._merge(connection, batch.changes, counts)
             await self._write_dead_letters(connection, letters, counts)
+            if batch.letter_events:
+                told = orjson.dumps(folded_events(batch.letter_events)).decode()
+                await connection.execute(query("settle_letters"), told)
             await self._write_loads(connection, batch, counts)
             await self._advance_offsets(connection, batch)
 
@@ -129,7 +145,7 @@ class PostgresOutput:
     async def _merge(self, connection: Any, changes: Sequence[Change], counts: dict[str, list[int]]) -> None:
         if changes:
             for row in await connection.fetch(query("write_history")):
-                counts[row["load_id"]][0] += row["records"]
+                counts[row["counted_for"]][0] += row["records"]
             await connection.execute(query("write_leads"))
 
     async def _write_halves(
@@ -163,8 +179,8 @@ class PostgresOutput:
             return
         await connection.copy_records_to_table("incoming_dead_letters", records=letters, columns=dead_letters.COLUMNS)
         for row in await connection.fetch(query("write_dead_letters")):
-            counts[row["load_id"]][1] += row["dead_letters"]
-            counts[row["load_id"]][2] += row["write_failures"]
+            counts[row["counted_for"]][1] += row["dead_letters"]
+            counts[row["counted_for"]][2] += row["write_failures"]
 
     async def _write_loads(self, connection: Any, batch: Batch, counts: dict[str, list[int]]) -> None:
         stepped = {step["load_id"] for step in batch.steps}
@@ -173,13 +189,24 @@ class PostgresOutput:
             return
         columns = [[counts[load_id][i] if load_id in counts else 0 for load_id in touched] for i in range(3)]
         await connection.execute(query("count_applied"), touched, *columns)
-        if stepped:
-            standing = await connection.fetch(query("read_receipts"), sorted(stepped))
-            receipts = folded_receipts({row["load_id"]: receipt_of_row(row) for row in standing}, batch.steps)
+        replay_steps = [step for step in batch.steps if step["step"] in REPLAY_STEPS]
+        if replay_steps:
+            await self._write_replays(connection, replay_steps)
+        load_steps = [step for step in batch.steps if step["step"] not in REPLAY_STEPS]
+        if load_steps:
+            standing = await connection.fetch(query("read_receipts"), sorted({step["load_id"] for step in load_steps}))
+            receipts = folded_receipts({row["load_id"]: receipt_of_row(row) for row in standing}, load_steps)
             rows = [receipt_row(receipt) for receipt in receipts.values()]
             await connection.execute(query("write_receipts"), orjson.dumps(rows).decode())
         await connection.execute(query("settle_loads"), touched)
+        await connection.execute(query("settle_replays"), touched)
         await connection.execute(query("resolve_file_letters"), touched)
+
+    async def _write_replays(self, connection: Any, steps: Sequence[Record]) -> None:
+        standing = await connection.fetch(query("read_replays"), sorted({step["load_id"] for step in steps}))
+        known = {row["replay_id"]: {name: row[name] for name in RECEIPT_FIELDS} for row in standing}
+        receipts = without_nul(list(folded_replays(known, steps).values()))
+        await connection.execute(query("write_replays"), orjson.dumps(receipts).decode())
 
     async def _lock_offsets(self, connection: Any, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
         topics, numbers = [p.topic for p in partitions], [p.partition for p in partitions]

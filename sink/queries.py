@@ -6,11 +6,14 @@ import functools
 
 from leadstream.sql import statements
 from schemas.records import lead_fields
+from schemas.replays import RECEIPT_FIELDS
 
 
 @functools.cache
 def query(name: str) -> str:
-    """The statement called ``name``, with the canonical fields of ``lead.avsc`` in the places meant for them."""
-    fields = ", ".join(lead_fields())
-    excluded = ", ".join(f"excluded.{field}" for field in lead_fields())
-    return statements("sink")[name].replace("{fields}", fields).replace("{excluded_fields}", excluded)
+    """The statement called ``name``, with the fields of a lead, or of a replay's receipt, in their places."""
+    text = statements("sink")[name]
+    for prefix, names in (("", lead_fields()), ("replay_", RECEIPT_FIELDS)):
+        text = text.replace(f"{{{prefix}fields}}", ", ".join(names))
+        text = text.replace(f"{{excluded_{prefix}fields}}", ", ".join(f"excluded.{name}" for name in names))
+    return text

@@ -1,5 +1,5 @@
 -- What the sink asks of Postgres. {fields} are the canonical fields of a lead (schemas/lead.avsc, from company on);
--- {excluded_fields} the same, of the row that met an existing one.
+-- {excluded_fields} the same, of the row that met an existing one. {replay_fields}: those of schemas/replays.py.
 
 -- name: make_incoming
 -- Change records on their way in; once a connection, emptied at each commit.
@@ -7,17 +7,20 @@
 CREATE TEMP TABLE incoming ON COMMIT DELETE ROWS AS
 SELECT leads.lead_key, source, op, changed_fields, content_hash, load_id, load_seq, row_number, line_number, bucket,
     object_key, object_version, mapping_version, raw_schema_id, raw_partition, raw_offset, updated_at AS emitted_at,
-    {fields},
+    replay_id, {fields},
     canonical_partition, canonical_offset, true AS overtaken, updated_at AS next_at
 FROM leads
-CROSS JOIN (SELECT op, changed_fields, canonical_partition, canonical_offset FROM lead_history) AS versions
+CROSS JOIN (
+    SELECT op, changed_fields, replay_id, canonical_partition, canonical_offset FROM lead_history
+) AS versions
 WITH NO DATA;
 
 -- name: make_incoming_dead_letters
 -- Dead letters on their way in; once a connection, emptied at each commit.
 CREATE TEMP TABLE incoming_dead_letters ON COMMIT DELETE ROWS AS
 SELECT dead_letter_id, source, load_id, load_seq, row_number, line_number, bucket, object_key, object_version, stage,
-    reasons, reason_code, message, raw_topic, raw_partition, raw_offset, mapping_version, key, value, failed_at
+    reasons, reason_code, message, raw_topic, raw_partition, raw_offset, mapping_version, replay_id, key, value,
+    failed_at
 FROM dead_letters
 WITH NO DATA;
 
@@ -49,7 +52,8 @@ WHERE (sink_offsets.topic, sink_offsets.partition) = (moves.topic, moves.partiti
     AND sink_offsets.next_offset = moves.expected;
 
 -- name: write_history
--- Every incoming change record becomes a version; the version that stood is closed. Gives how many of each load.
+-- Every incoming change record becomes a version; the version that stood is closed. Gives how many of each load (or
+-- replay, where one sent them).
 -- A record older than what stands is kept with an empty period. Before write_leads, which moves what stands.
 WITH judged AS (
     SELECT incoming.*,
@@ -62,16 +66,16 @@ WITH judged AS (
 ), written AS (
     INSERT INTO lead_history (
         lead_key, op, valid_from, valid_to, changed_fields, source, load_id, load_seq, row_number, mapping_version,
-        canonical_partition, canonical_offset, {fields}
+        replay_id, canonical_partition, canonical_offset, {fields}
     )
     SELECT lead_key, op, emitted_at,
         CASE WHEN stale THEN emitted_at WHEN next_at IS NOT NULL THEN greatest(emitted_at, next_at) END,
         changed_fields, source, load_id, load_seq, row_number, mapping_version,
-        canonical_partition, canonical_offset, {fields}
+        replay_id, canonical_partition, canonical_offset, {fields}
     FROM judged
     ORDER BY canonical_partition, canonical_offset
     ON CONFLICT (canonical_partition, canonical_offset) DO NOTHING
-    RETURNING load_id, canonical_partition, canonical_offset
+    RETURNING coalesce(nullif(replay_id, ''), load_id) AS counted_for, canonical_partition, canonical_offset
 ), closing AS (
     SELECT DISTINCT ON (lead_key) lead_key, emitted_at
     FROM judged
@@ -84,9 +88,9 @@ WITH judged AS (
     FROM closing
     WHERE lead_history.lead_key = closing.lead_key AND lead_history.valid_to IS NULL
 )
-SELECT load_id, count(*) AS records
+SELECT counted_for, count(*) AS records
 FROM written
-GROUP BY load_id;
+GROUP BY counted_for;
 
 -- name: write_leads
 -- The last incoming record of each lead, unless something newer stands. A delete leaves the row, with deleted_at.
@@ -117,21 +121,40 @@ WHERE (leads.load_seq, leads.row_number) <= (excluded.load_seq, excluded.row_num
 WITH written AS (
     INSERT INTO dead_letters (
         dead_letter_id, source, load_id, load_seq, row_number, line_number, bucket, object_key, object_version, stage,
-        reasons, reason_code, message, raw_topic, raw_partition, raw_offset, mapping_version, key, value, failed_at
+        reasons, reason_code, message, raw_topic, raw_partition, raw_offset, mapping_version, replay_id, key, value,
+        failed_at
     )
     SELECT * FROM incoming_dead_letters
     ON CONFLICT (dead_letter_id) DO NOTHING
-    RETURNING load_id, stage, row_number
+    RETURNING coalesce(nullif(replay_id, ''), load_id) AS counted_for, stage, row_number
 )
-SELECT load_id,
+SELECT counted_for,
     count(*) FILTER (WHERE stage IS DISTINCT FROM 'WRITE' AND row_number > 0) AS dead_letters,
     count(*) FILTER (WHERE stage = 'WRITE') AS write_failures
 FROM written
-WHERE load_id IS NOT NULL
-GROUP BY load_id;
+WHERE counted_for IS NOT NULL
+GROUP BY counted_for;
+
+-- name: settle_letters
+-- What replays and retries made of dead letters ($1, a JSON array, one entry a letter).
+UPDATE dead_letters AS letters
+SET attempts = letters.attempts + told.attempts,
+    last_attempt_at = told.at,
+    stage = coalesce(told.stage, letters.stage),
+    reasons = coalesce(told.reasons, letters.reasons),
+    reason_code = coalesce(told.reason_code, letters.reason_code),
+    message = coalesce(told.message, letters.message),
+    mapping_version = coalesce(told.mapping_version, letters.mapping_version),
+    status = CASE WHEN told.status_why IS NULL THEN letters.status ELSE 'resolved' END,
+    status_why = coalesce(told.status_why, letters.status_why)
+FROM jsonb_to_recordset($1::jsonb) AS told (
+    dead_letter_id text, attempts integer, at timestamptz, stage text, reasons jsonb, reason_code text, message text,
+    mapping_version text, status_why text
+)
+WHERE letters.dead_letter_id = told.dead_letter_id;
 
 -- name: count_applied
--- Add to what is counted of loads $1: records $2, dead letters $3, write failures $4. Locks their rows, in one order,
+-- Add to what is counted of loads (and replays) $1: records $2, dead letters $3, write failures $4. Locks their rows, in one order,
 -- so that of two sinks that finish a load together the second sees what the first wrote.
 INSERT INTO load_applied (load_id, applied, dead_letters, write_failures)
 SELECT load_id, applied, dead_letters, write_failures
@@ -231,3 +254,57 @@ FROM loads
 WHERE loads.load_id = ANY ($1::text[]) AND loads.status = 'done'
     AND dead_letters.load_id = loads.load_id AND dead_letters.stage = 'FILE' AND dead_letters.row_number = 0
     AND dead_letters.status = 'open';
+
+-- name: read_replays
+-- What is known of replays $1, to fold their next steps onto. After count_applied, which locks.
+SELECT * FROM replays WHERE replay_id = ANY ($1::text[]);
+
+-- name: write_replays
+-- Receipts of replays $1 (a JSON array), with the steps of this batch folded in.
+INSERT INTO replays ({replay_fields})
+SELECT {replay_fields}
+FROM jsonb_populate_recordset(NULL::replays, $1::jsonb)
+ORDER BY replay_id
+ON CONFLICT (replay_id) DO UPDATE SET ({replay_fields}) = ROW ({excluded_replay_fields});
+
+-- name: settle_replays
+-- What became of replays $1, as settle_loads does it for loads. After count_applied, which locks.
+WITH summed AS (
+    SELECT replays.replay_id, counted.applied, counted.write_failures,
+        replays.inserted + replays.updated + replays.unchanged + replays.stale + replays.dead_letters
+            + replays.failed_again AS accounted,
+        cardinality(replays.ended_partitions) = replays.partitions AS ended,
+        counted.applied = replays.sent AND counted.dead_letters = replays.dead_letters AS arrived
+    FROM replays
+    JOIN load_applied AS counted ON counted.load_id = replays.replay_id
+    WHERE replays.replay_id = ANY ($1::text[])
+), judged AS (
+    SELECT summed.*,
+        CASE
+            WHEN NOT summed.ended THEN 'running'
+            WHEN rows <> accounted OR summed.write_failures > 0 THEN 'broken'
+            WHEN NOT arrived THEN 'running'
+            WHEN cancelled THEN 'cancelled'
+            ELSE 'done'
+        END AS new_status,
+        CASE
+            WHEN NOT summed.ended THEN reason
+            WHEN rows <> accounted THEN format(
+                '%s rows were mapped again, but %s inserted + %s updated + %s unchanged + %s stale + %s newly failed + '
+                '%s failed again = %s (difference %s)',
+                rows, inserted, updated, unchanged, stale, dead_letters, failed_again, accounted, rows - accounted)
+            WHEN summed.write_failures > 0 THEN format(
+                'Postgres would not take %s of %s change records: see dead letters with stage WRITE',
+                summed.write_failures, sent)
+            ELSE reason
+        END AS new_reason
+    FROM replays
+    JOIN summed USING (replay_id)
+)
+UPDATE replays
+SET applied = judged.applied,
+    status = judged.new_status,
+    reason = judged.new_reason,
+    finished_at = CASE WHEN judged.new_status IN ('done', 'cancelled') THEN clock_timestamp() END
+FROM judged
+WHERE replays.replay_id = judged.replay_id;

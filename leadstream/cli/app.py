@@ -24,6 +24,7 @@ from leadstream.cli import (
     maintenance,
     put,
     registry,
+    replay,
     session,
     sources,
     stack,
@@ -58,6 +59,7 @@ loads.app.command()(holds.reject)
 app.add_typer(loads.app, name="loads", rich_help_panel=LOOK)
 app.add_typer(leads.app, name="leads", rich_help_panel=LOOK)
 app.add_typer(dead_letters.app, name="dlq", rich_help_panel=LOOK)
+app.add_typer(replay.app, name="replay", rich_help_panel=LOOK)
 app.command(rich_help_panel=LOOK)(tail.tail)
 app.command(rich_help_panel=LOOK)(export.export)
 app.add_typer(registry.app, name="schemas", rich_help_panel=LOOK)

@@ -229,3 +229,14 @@ LEFT JOIN LATERAL (
 ) AS before ON true
 WHERE leads.deleted_at IS NULL OR before.op IN ('c', 'u')
 ORDER BY leads.lead_key;
+
+-- name: newest_replays
+-- The newest replays, of one source ($1) or of all (null); at most $2.
+SELECT * FROM replays
+WHERE $1::text IS NULL OR source = $1
+ORDER BY started_at DESC, replay_id
+LIMIT $2;
+
+-- name: replay
+-- One replay by its id ($1).
+SELECT * FROM replays WHERE replay_id = $1;

@@ -1,0 +1,232 @@
+"""``replay``: history mapped again with today's mapping, previewed first."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from leadstream.cli import session
+from leadstream.cli.database import Row, connect
+from leadstream.cli.dead_letter_filters import TIME_FORMATS
+from leadstream.cli.output import JsonOption, print_json, print_table
+from leadstream.cli.replay_order import (
+    RUNNING,
+    carry_out,
+    exit_code,
+    new_replay_id,
+    order,
+    print_receipt,
+    replay_document,
+)
+from leadstream.cli.replay_preview import Summary, previewed
+from leadstream.cli.sources import find_source
+from leadstream.errors import LeadstreamError
+from leadstream.partitioning import lane_of
+from leadstream.settings import PostgresSettings, Settings
+from leadstream.sources import SourceConfig, read_trial
+
+if TYPE_CHECKING:
+    from processors.replay_state import Replay
+
+SEQUENCE_PER_SECOND = 1000
+"""load_seq counts in thousandths of a second of a file's age."""
+
+app = typer.Typer()
+
+
+@app.callback(invoke_without_command=True)
+def replay(
+    context: typer.Context,
+    source: Annotated[str | None, typer.Option(help="The source whose rows are mapped again.")] = None,
+    load: Annotated[str | None, typer.Option(help="Only rows of this load (its id, or how it begins).")] = None,
+    since: Annotated[
+        datetime | None,
+        typer.Option(metavar="TIME", formats=TIME_FORMATS, help="Only rows of files as old as TIME, or younger."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change, and send nothing.")] = False,
+    mapping: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", exists=True, dir_okay=False, help="With --dry-run: try this YAML instead of the source's."
+        ),
+    ] = None,
+    diff: Annotated[
+        str | None, typer.Option(metavar="LEAD-KEY", help="With --dry-run: only this lead, field by field.")
+    ] = None,
+    unmasked: Annotated[bool, typer.Option("--unmasked", help="Show phones, e-mails, names and addresses.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Map rows again with today's mapping: what differs from what stands is sent, and dead letters that pass are
+    resolved.
+
+    Rows come from the raw topic. A row that a newer row or a newer complete file has overtaken changes nothing, and
+    nothing is deleted. Live loads go on meanwhile; a worker that dies is followed by one that goes on. Given twice,
+    the second replay finds everything as it should be.
+
+    \b
+    Examples:
+      leadstream replay --source nevada --dry-run
+      leadstream replay --source nevada --dry-run --mapping nevada-next.yaml --json
+      leadstream replay --source nevada --dry-run --diff nevada:1042
+      leadstream replay --source nevada --load 3f2a
+      leadstream replay list
+    """
+    if context.invoked_subcommand is not None:
+        return
+    if source is None:
+        raise typer.BadParameter("say which source", param_hint="--source")
+    if not dry_run and (mapping or diff):
+        option = "--mapping" if mapping else "--diff"
+        raise typer.BadParameter("goes with --dry-run: a replay always uses the sources' own files", param_hint=option)
+    if load is not None and since is not None:
+        raise typer.BadParameter("give --load or --since, not both", param_hint="--since")
+    settings = session.start()
+    config = find_source(settings, source)
+    scope = session.run(_scope(settings, config, load, since))
+    if dry_run:
+        tried = read_trial(mapping, settings.sources_dir, config.name) if mapping else config
+        _dry_run(settings, tried, scope, diff, unmasked=unmasked, as_json=as_json)
+        return
+    row = session.run(carry_out(settings, order("replay", config, new_replay_id(), **scope)))
+    if as_json:
+        print_json(replay_document(row))
+    else:
+        print_receipt(row)
+    raise typer.Exit(exit_code([row]))
+
+
+@app.command("list")
+def list_(
+    source: Annotated[str | None, typer.Option(help="Only replays of this source.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many, newest first.")] = 20,
+    as_json: JsonOption = False,
+) -> None:
+    """The newest replays and retries.
+
+    \b
+    Examples:
+      leadstream replay list
+      leadstream replay list --source nevada --json
+    """
+    rows = session.run(_rows(session.start().postgres, source, limit))
+    documents = [replay_document(row) for row in rows]
+    if as_json:
+        print_json(documents)
+        return
+    columns = ("replay_id", "kind", "source", "scope", "status", "rows", "inserted", "updated", "fixed",
+               "newly_failed", "started_at")  # fmt: skip
+    print_table(columns, [tuple(d[name] for name in columns) for d in documents], empty="no replays yet")
+
+
+@app.command()
+def show(
+    replay_id: Annotated[str, typer.Argument(metavar="ID", help="The replay's id.")],
+    as_json: JsonOption = False,
+) -> None:
+    """One replay: what it mapped again and what came of it.
+
+    \b
+    Examples:
+      leadstream replay show r20260131-1f6a2b3c
+    """
+    row = session.run(_row(session.start().postgres, replay_id))
+    if as_json:
+        print_json(replay_document(row))
+    else:
+        print_receipt(row)
+
+
+@app.command()
+def cancel(
+    replay_id: Annotated[str, typer.Argument(metavar="ID", help="The replay's id.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen, and change nothing.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Stop a replay that is under way. What it has sent stays; replay again to do the rest.
+
+    \b
+    Examples:
+      leadstream replay cancel r20260131-1f6a2b3c
+    """
+    settings = session.start()
+    row = session.run(_row(settings.postgres, replay_id))
+    if row["status"] == RUNNING and not dry_run:
+        config = find_source(settings, row["source"])
+        row = session.run(carry_out(settings, order("cancel", config, replay_id)))
+    if as_json:
+        print_json(replay_document(row) | {"dry_run": dry_run})
+    elif row["status"] == RUNNING:
+        typer.echo(f"{row['kind']} {replay_id} would be stopped")
+    else:
+        print_receipt(row)
+
+
+async def _scope(settings: Settings, config: SourceConfig, load: str | None, since: datetime | None) -> dict[str, Any]:
+    """Which rows, as a command says it."""
+    if since is not None:
+        moment = since if since.tzinfo else since.replace(tzinfo=UTC)
+        return {"since_load_seq": int(moment.timestamp()) * SEQUENCE_PER_SECOND}
+    if load is None:
+        return {}
+    async with connect(settings.postgres) as database:
+        row = await database.row("load", load)
+    if row is None or row["source"] != config.name:
+        raise LeadstreamError(
+            f"source {config.name} has no load {load!r}", hint=f"leadstream loads --source {config.name} lists them"
+        )
+    return {"load_id": row["load_id"], "load_seq": row["load_seq"]}
+
+
+def _dry_run(
+    settings: Settings,
+    config: SourceConfig,
+    scope: dict[str, Any],
+    lead: str | None,
+    *,
+    unmasked: bool,
+    as_json: bool,
+) -> None:
+    from processors.replay_state import Replay
+
+    def make_replay() -> Replay:
+        return Replay("preview", load_id=scope.get("load_id", ""), since_load_seq=scope.get("since_load_seq", 0))
+
+    lanes = settings.topics.lanes
+    partitions = range(lanes) if lead is None else [lane_of(lead, lanes)]
+    summary = Summary(keep_leads=as_json or lead is not None, unmasked=unmasked)
+    session.run(previewed(settings, config, make_replay, partitions, summary))
+    if lead is not None:
+        _print_lead(summary, lead, as_json=as_json)
+    elif as_json:
+        print_json({"source": config.name, "mapping_version": config.version, "dry_run": True, **summary.document()})
+    else:
+        typer.echo(f"a replay of {config.name} with mapping {config.version} (nothing was sent)")
+        summary.print()
+
+
+def _print_lead(summary: Summary, lead: str, *, as_json: bool) -> None:
+    found = [change for change in summary.leads if change["lead_key"] == lead]
+    if as_json:
+        print_json(found)
+    elif not found:
+        typer.echo(f"{lead} would stay as it is")
+    for change in [] if as_json else found:
+        typer.echo(f"{lead} would be {'inserted' if change['op'] == 'c' else 'updated'} (row {change['row']})")
+        rows = [(name, values["before"], values["after"]) for name, values in change["changes"].items()]
+        print_table(("field", "before", "after"), rows, empty="")
+
+
+async def _rows(settings: PostgresSettings, source: str | None, limit: int) -> list[Row]:
+    async with connect(settings) as database:
+        return await database.rows("newest_replays", source, limit)
+
+
+async def _row(settings: PostgresSettings, replay_id: str) -> Row:
+    async with connect(settings) as database:
+        row = await database.row("replay", replay_id)
+    if row is None:
+        raise LeadstreamError(f"there is no replay {replay_id!r}", hint="leadstream replay list shows them")
+    return row

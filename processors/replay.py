@@ -1,0 +1,186 @@
+"""What mapping rows once more changes. Pure, as :mod:`processors.changes` is, so a dry run and a replay are one code.
+
+A replay goes through a partition's raw rows as if today's mapping had been there when they came, and sends what differs
+from what stands. Order is kept as ever: a row that a newer row, or a newer complete file, has overtaken changes
+nothing. Three things differ from the live flow: nothing is deleted, a dead letter that passes is settled, and one
+that fails again is not written again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from processors.changes import RAW_HEADERS, BatchChanges
+from processors.open_letters import OpenLetters, Place, RowName
+from processors.progress import ActiveLoad, Change, Fate
+from processors.replay_state import Phase, Replay
+from schemas import headers
+from schemas.headers import Kind, LetterEvent, Reason, Stage
+
+
+@dataclass
+class ReplayMemory:
+    """What one replay remembers from batch to batch; made anew from the rows after a restart."""
+
+    letters: OpenLetters
+    keys: set[bytes] | None = None
+    """Of a retry: the keys of its letters' rows; ``None``: every key."""
+    active: ActiveLoad | None = None
+    named: set[bytes] = field(default_factory=set)
+    """Keys that stand in files as new as the newest complete one."""
+
+
+@dataclass(frozen=True)
+class SettledLetter:
+    """What became of a dead letter; with stage and reasons when it failed again."""
+
+    place: Place
+    event: LetterEvent
+    mapping_version: str
+    stage: Stage | None = None
+    reasons: tuple[Reason, ...] = ()
+
+
+@dataclass(kw_only=True)
+class ReplayChanges(BatchChanges):
+    """The outcome of consecutive messages of a replay; used as :class:`BatchChanges` is."""
+
+    replay: Replay
+    memory: ReplayMemory
+    settled_letters: list[SettledLetter] = field(default_factory=list)
+
+    @property
+    def replay_id(self) -> str:
+        """The replay that all of this is of."""
+        return self.replay.replay_id
+
+    def take(self, messages: Iterable[Any]) -> None:
+        """Work through raw messages, in order. ``readers.prepare`` was called with their values."""
+        for message in messages:
+            values = headers.to_dict(message.headers)
+            if values.keys() >= RAW_HEADERS and message.key is not None and self._is_of_this_replay(message, values):
+                self._take_message(message, values)
+        self._release(self._ready)
+
+    def look_again(self, messages: Iterable[Any]) -> None:
+        """After a restart: remember what messages said whose outcome was committed. Throw this outcome away then."""
+        counts = replace(self.replay.counts)
+        self.take(messages)
+        self.replay.counts = counts
+        if self.memory.active is not None:
+            self.memory.active.counts = counts
+
+    def end_rows(self) -> None:
+        """No more rows come: send what waits for that."""
+        if self.memory.active is not None:
+            self._leave(self.memory.active, is_newest_word=True)
+            self.memory.active = None
+
+    def has_older_leads(self) -> bool:
+        """Whether leads stand as a row said that is older than the newest complete file, which does not name them."""
+        live = ((key, self._known(key)) for key in self.state.live_keys() if key not in self.memory.named)
+        return any(known is not None and known.load_seq < self.replay.floor for key, known in live)
+
+    def _is_of_this_replay(self, message: Any, values: dict[str, str]) -> bool:
+        replay, restored = self.replay, values.get(headers.RESTORED)
+        if values[headers.LOAD_ID] in replay.restored_loads:
+            return restored == replay.replay_id
+        is_taken = message.offset < replay.live_offset and values[headers.LOAD_ID] != replay.under_way
+        return restored is None and is_taken
+
+    def _take_message(self, message: Any, values: dict[str, str]) -> None:
+        replay, memory, key = self.replay, self.memory, message.key
+        load_seq, is_row = int(values[headers.LOAD_SEQ]), values.get(headers.KIND) == Kind.ROW
+        is_wanted = is_row and replay.covers(values[headers.LOAD_ID], load_seq)
+        is_wanted = is_wanted and (memory.keys is None or key in memory.keys)
+        if replay.phase is Phase.STANDING:
+            if is_wanted and self._stands(key, load_seq, int(values[headers.ROW])):
+                replay.counts.rows -= 1  # it was counted as overtaken before
+                replay.counts.stale -= 1
+                self._take_row(message, values, self._load_of(message, values))
+        elif load_seq < replay.floor:
+            if is_wanted:
+                self._pass_over(values)
+        elif values.get(headers.KIND) != Kind.END:
+            memory.named.add(key)
+            if is_wanted:
+                self._take_row(message, values, self._load_of(message, values))
+
+    def _stands(self, key: bytes, load_seq: int, row_number: int) -> bool:
+        """Whether a lead stands as this row said, and no newer complete file names it."""
+        known = self._known(key)
+        return (
+            load_seq < self.replay.floor
+            and key not in self.memory.named
+            and known is not None
+            and not known.deleted
+            and (known.load_seq, known.row_number) == (load_seq, row_number)
+        )
+
+    def _load_of(self, message: Any, values: dict[str, str]) -> ActiveLoad:
+        active = self.memory.active
+        if active is None or active.load_id != values[headers.LOAD_ID]:
+            self.end_rows()
+            active = ActiveLoad.from_headers(values, message.offset, newest_complete=-1)
+            active.replay_id = self.replay.replay_id
+            active.counts = self.replay.counts
+            self.memory.active = active
+        return active
+
+    def _take_row(self, message: Any, values: dict[str, str], load: ActiveLoad) -> None:
+        if self._is_overtaken(message.key, load.load_seq, int(values[headers.ROW])):
+            self._pass_over(values)
+        else:
+            super()._take_row(message, values, load)
+
+    def _is_overtaken(self, key: bytes, load_seq: int, row_number: int) -> bool:
+        live = self.state.active
+        if live is not None and live.load_seq > load_seq and key in live.seen:
+            return True
+        known = self._known(key)
+        return known is not None and (known.load_seq, known.row_number) > (load_seq, row_number)
+
+    def _compare(self, change: Change, load: ActiveLoad) -> None:
+        super()._compare(change, load)
+        self._settle_letter((load.load_id, change.row_number), LetterEvent.FIXED, change.mapping_version)
+
+    def _pass_over(self, values: dict[str, str]) -> None:
+        self.replay.counts.rows += 1
+        self.replay.counts.stale += 1
+        row = (values[headers.LOAD_ID], int(values[headers.ROW]))
+        self._settle_letter(row, LetterEvent.OVERTAKEN, self.source.version)
+
+    def _settle_letter(self, row: RowName, event: LetterEvent, version: str) -> None:
+        place = self.memory.letters.of(*row)
+        if place is None:
+            return
+        self.memory.letters.settle(place)
+        self.settled_letters.append(SettledLetter(place, event, version))
+        if event is LetterEvent.FIXED:
+            self.replay.counts.fixed += 1
+        else:
+            self.replay.counts.overtaken += 1
+
+    def _fail_row(
+        self,
+        message: Any,
+        values: dict[str, str],
+        load: ActiveLoad,
+        stage: Stage,
+        reasons: list[Reason],
+        version: str,
+    ) -> None:
+        place = self.memory.letters.of(load.load_id, int(values[headers.ROW]))
+        if place is None:
+            super()._fail_row(message, values, load, stage, reasons, version)
+            return
+        self._name(message.key, load)
+        self.replay.counts.failed_again += 1
+        event = SettledLetter(place, LetterEvent.FAILED_AGAIN, version, stage, tuple(reasons))
+        self.settled_letters.append(event)
+
+    def _name(self, key: bytes, load: ActiveLoad) -> None:
+        # A row that is mapped again is no news of its lead: a deletion that is held stays so.
+        load.seen.setdefault(key, Fate.NAMED)

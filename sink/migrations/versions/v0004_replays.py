@@ -1,0 +1,16 @@
+"""Replays and retries: their receipts, and what they made of leads and dead letters."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import op
+
+revision = "0004_replays"
+down_revision = "0003_exports"
+
+
+def upgrade() -> None:
+    """Run the SQL beside this file."""
+    sql = Path(__file__).with_suffix(".sql").read_text("utf-8")
+    op.get_bind().exec_driver_sql(sql, execution_options={"no_parameters": True})
