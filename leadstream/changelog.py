@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
 from aiokafka import TopicPartition
@@ -15,7 +15,7 @@ POLL_TIMEOUT_MILLISECONDS = 500
 
 async def read_partition(
     settings: KafkaSettings, topic: str, partition: int, *, start: int = 0, end: int | None = None
-) -> AsyncIterator[list[Any]]:
+) -> AsyncGenerator[list[Any], None]:
     """Yield the committed records of a partition in batches, from offset ``start`` up to ``end`` (exclusive).
 
     A ``start`` below 0 counts from the end. Without ``end`` it stops where the partition ended when the reading began.

@@ -20,7 +20,7 @@ from processors.open_letters import RawMessage, raw_message_of
 from processors.previous import read_records
 from processors.progress import ActiveLoad, Counts
 from processors.raw_rows import RowReaders
-from processors.replay_run import ReplayRun
+from processors.replay_run import ReplayRun, open_run
 from processors.replay_state import RETRY, Phase, Replay
 from schemas import topics
 from schemas.codec import Decoder
@@ -102,9 +102,8 @@ class LaneReplays:
         if run is None:
             if replay.phase is Phase.WAITING and replay.mapping_version not in {"", config.version}:
                 return await self._wait_for_mapping(state, replay)
-            letters = await self._letters(replay, reader) if replay.kind == RETRY else None
-            run = ReplayRun(self._settings.kafka, state, replay, self._readers, letters)
-            await run.start(config, live_offset, self._settings.topics.lanes)
+            rows = await self._rows(replay, reader) if replay.kind == RETRY else None
+            run = await open_run(self._settings, config, state, replay, self._readers, live_offset, rows)
             self._runs[state.source] = run
             log.info("replay_begins", lane=self._lane, source=state.source, replay_id=replay.replay_id)
         outcome = await run.next(config)
@@ -122,7 +121,7 @@ class LaneReplays:
         await self._end(state, replay, outcome, "cancelled", why)
         return outcome
 
-    async def _letters(self, replay: Replay, reader: AIOKafkaConsumer) -> list[RawMessage]:
+    async def _rows(self, replay: Replay, reader: AIOKafkaConsumer) -> list[RawMessage]:
         """The rows of this partition that a retry is about, from their letters."""
         commands = TopicPartition(topics.COMMANDS, self._lane)
         found = await read_records(reader, commands, {replay.command_offset})

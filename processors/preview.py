@@ -16,7 +16,7 @@ from processors.previous import add_previous
 from processors.progress import NO_OFFSET, Body, Change
 from processors.raw_rows import RowReaders
 from processors.replay import ReplayChanges
-from processors.replay_run import ReplayRun
+from processors.replay_run import open_run
 from processors.replay_state import RETRY, Phase, Replay
 from schemas.codec import Decoder
 from schemas.headers import LOAD_ID, ROW, Reason
@@ -81,8 +81,7 @@ async def preview(
         state = PartitionState(source.name, partition)
         await state.restore(settings.kafka, decoder)
         rows = await letters_at(reader, letters or {}) if replay.kind == RETRY else None
-        run = ReplayRun(settings.kafka, state, replay, readers, rows)
-        await run.start(source, state.next_offset, settings.topics.lanes)
+        run = await open_run(settings, source, state, replay, readers, state.next_offset, rows)
         made_up = itertools.count(NO_OFFSET - 1, -1)
         while replay.phase is not Phase.DONE:
             outcome = await run.next(source)

@@ -6,13 +6,13 @@ A worker writes each outcome in a transaction of its own, between batches of liv
 from __future__ import annotations
 
 import functools
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any
 
 from leadstream.changelog import bounds, read_partition
 from leadstream.partitioning import lane_of
 from leadstream.retry import forever
-from leadstream.settings import KafkaSettings
+from leadstream.settings import Settings
 from leadstream.sources import SourceConfig
 from processors.change_state import PartitionState
 from processors.open_letters import OpenLetters, RawMessage
@@ -24,55 +24,54 @@ from schemas.topics import raw_topic
 LETTERS_PER_BATCH = 500
 
 
-class ReplayRun:
-    """One replay of one partition. ``letters`` are the rows that a retry is about.
+Read = Callable[[int, int], AsyncGenerator[list[Any], None]]
+"""Gives the raw messages from one offset up to another (exclusive), in batches."""
 
-    Use: :meth:`start`; :meth:`next` and write what it gives, until ``replay.phase`` is done; :meth:`close`.
+
+class ReplayRun:
+    """One replay of one partition; made by :func:`open_run`.
+
+    Use: :meth:`next` and write what it gives, until ``replay.phase`` is done; :meth:`close`.
     """
 
     def __init__(
         self,
-        settings: KafkaSettings,
         state: PartitionState,
         replay: Replay,
         readers: RowReaders,
-        letters: Sequence[RawMessage] | None = None,
+        read: Read,
+        open_letters: OpenLetters,
+        rows: Sequence[RawMessage] | None = None,
     ) -> None:
-        self.replay = replay
-        self._settings = settings
+        """``rows`` are those that a retry is about."""
         self.state = state
+        self.replay = replay
         self._readers = readers
-        self._memory = ReplayMemory(OpenLetters(state.source))
-        self._letters = letters or ()
-        if letters is not None:
-            self._memory.keys = {letter.key for letter in letters if letter.key is not None}
-        self._old_letters: list[RawMessage] = []
+        self._read_rows = read
+        keys = {row.key for row in rows if row.key is not None} if rows is not None else None
+        self._memory = ReplayMemory(open_letters, keys)
+        gone = [row for row in rows or () if row.offset < replay.first_offset]
+        self._old_rows = sorted(gone, key=lambda row: row.offset)
         self._batches: AsyncGenerator[list[Any], None] | None = None
 
-    async def start(self, config: SourceConfig, live_offset: int, lanes: int) -> None:
-        """Begin, or go on where a worker before this one ended. ``live_offset``: up to where live rows were taken.
+    async def look_again(self, config: SourceConfig) -> None:
+        """After a restart: remember what the rows said that were replayed before it.
 
         Raises:
             TransientError: Kafka or the registry is away.
         """
-        replay, state = self.replay, self.state
-        partitions = {state.partition}
-        if replay.restored_loads:
-            partitions.add(lane_of(state.source, lanes))  # where the producer's letters of this source are
-        await self._memory.letters.read(self._settings, partitions)
-        if replay.phase is Phase.WAITING:
-            first_offset, end_offset = await bounds(self._settings, raw_topic(state.source), state.partition)
-            replay.begin(
-                floor=state.newest_complete,
-                live_offset=live_offset,
-                first_offset=first_offset,
-                end_offset=end_offset,
-                under_way=state.active.load_id if state.active else state.resume_load,
-            )
-        else:
-            await self._look_again(config)
-        gone = [letter for letter in self._letters if letter.offset < replay.first_offset]
-        self._old_letters = sorted(gone, key=lambda letter: letter.offset)
+        replay = self.replay
+        phase = replay.phase
+        if phase is Phase.LETTERS:
+            return
+        replay.phase = Phase.ROWS
+        end = replay.next_offset if phase is Phase.ROWS else replay.end_offset
+        async for messages in self._read_rows(replay.first_offset, end):
+            await self._prepare(messages)
+            self._outcome(config).look_again(messages)
+        if phase is Phase.STANDING:
+            self._memory.active = None
+        replay.phase = phase
 
     async def next(self, config: SourceConfig) -> ReplayChanges:
         """The outcome of the next batch.
@@ -82,7 +81,7 @@ class ReplayRun:
         """
         outcome = self._outcome(config)
         if self._batches is None:
-            self._batches = self._read(self.replay.next_offset, self.replay.end_offset)
+            self._batches = self._read()
         messages = await anext(self._batches, None)
         if messages is not None:
             await self._prepare(messages)
@@ -106,29 +105,13 @@ class ReplayRun:
         if batches is not None:
             await batches.aclose()
 
-    async def _read(self, start: int, end: int) -> AsyncGenerator[list[Any], None]:
+    async def _read(self) -> AsyncGenerator[list[Any], None]:
         if self.replay.phase is Phase.LETTERS:
-            for at in range(start, len(self._old_letters), LETTERS_PER_BATCH):
-                yield self._old_letters[at : at + LETTERS_PER_BATCH]
+            for at in range(self.replay.next_offset, len(self._old_rows), LETTERS_PER_BATCH):
+                yield self._old_rows[at : at + LETTERS_PER_BATCH]
             return
-        topic = raw_topic(self.state.source)
-        async for messages in read_partition(self._settings, topic, self.state.partition, start=start, end=end):
+        async for messages in self._read_rows(self.replay.next_offset, self.replay.end_offset):
             yield messages
-
-    async def _look_again(self, config: SourceConfig) -> None:
-        """Remember what the rows said that were replayed before a restart."""
-        replay = self.replay
-        phase, next_offset = replay.phase, replay.next_offset
-        if phase is Phase.LETTERS:
-            return
-        replay.phase = Phase.ROWS
-        end = next_offset if phase is Phase.ROWS else replay.end_offset
-        async for messages in self._read(replay.first_offset, end):
-            await self._prepare(messages)
-            self._outcome(config).look_again(messages)
-        if phase is Phase.STANDING:
-            self._memory.active = None
-        replay.phase = phase
 
     def _outcome(self, config: SourceConfig) -> ReplayChanges:
         return ReplayChanges(self.state, config, self._readers, replay=self.replay, memory=self._memory)
@@ -136,3 +119,43 @@ class ReplayRun:
     async def _prepare(self, messages: Sequence[Any]) -> None:
         values = [message.value for message in messages if message.value is not None]
         await forever(functools.partial(self._readers.prepare, values), what="the registry")
+
+
+async def open_run(
+    settings: Settings,
+    config: SourceConfig,
+    state: PartitionState,
+    replay: Replay,
+    readers: RowReaders,
+    live_offset: int,
+    rows: Sequence[RawMessage] | None = None,
+) -> ReplayRun:
+    """Begin a replay, or go on where a worker before this one ended. ``live_offset``: up to where live rows were taken.
+
+    Raises:
+        TransientError: Kafka or the registry is away.
+    """
+    kafka, topic, partition = settings.kafka, raw_topic(state.source), state.partition
+    letter_partitions = {partition}
+    if replay.restored_loads:
+        letter_partitions.add(lane_of(state.source, settings.topics.lanes))  # where the producer's are
+    letters = OpenLetters(state.source)
+    await letters.read(kafka, letter_partitions)
+    is_new = replay.phase is Phase.WAITING
+    if is_new:
+        first_offset, end_offset = await bounds(kafka, topic, partition)
+        replay.begin(
+            floor=state.newest_complete,
+            live_offset=live_offset,
+            first_offset=first_offset,
+            end_offset=end_offset,
+            under_way=state.active.load_id if state.active else state.resume_load,
+        )
+
+    def read(start: int, end: int) -> AsyncGenerator[list[Any], None]:
+        return read_partition(kafka, topic, partition, start=start, end=end)
+
+    run = ReplayRun(state, replay, readers, read, letters, rows)
+    if not is_new:
+        await run.look_again(config)
+    return run

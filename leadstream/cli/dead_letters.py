@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from leadstream.cli import dead_letter_export, session
+from leadstream.cli import dead_letter_export, dead_letter_retry, session
 from leadstream.cli import dead_letter_settling as settling
 from leadstream.cli.database import Row, connect
 from leadstream.cli.dead_letter_filters import (
@@ -21,7 +21,7 @@ from leadstream.cli.dead_letter_filters import (
 )
 from leadstream.cli.documents import dead_letter_document
 from leadstream.cli.messages import open_registry, readable
-from leadstream.cli.output import JsonOption, print_json, print_pairs, print_table
+from leadstream.cli.output import JsonOption, print_json, print_pairs, print_table, text
 from leadstream.errors import LeadstreamError
 from leadstream.settings import PostgresSettings, Settings
 
@@ -33,7 +33,7 @@ app = typer.Typer()
 
 @app.callback()
 def group() -> None:
-    """Dead letters: dlq list, show, resolve, ignore, export."""
+    """Dead letters: dlq list, show, retry, resolve, ignore, export."""
 
 
 @app.command("list")
@@ -95,6 +95,9 @@ def show(
     for reason in row["reasons"] or [{"field": "", "code": row["reason_code"], "message": row["message"]}]:
         field = f"{reason['field']}: " if reason["field"] else ""
         typer.echo(f"  {reason['code']}: {field}{reason['message']}")
+    if row["attempts"]:
+        times = "once" if row["attempts"] == 1 else f"{row['attempts']} times"
+        typer.echo(f"mapped again {times}, the last time {text(row['last_attempt_at'])}")
     if row["status"] != Status.OPEN:
         typer.echo(f"{row['status']}: {row['status_why']}")
     typer.echo(f"\nas the vendor sent it ({content['format']})")
@@ -107,6 +110,7 @@ def show(
             typer.echo(f"  … {len(shown) - MAX_SHOWN_CHARACTERS:,} more characters: --json has them")
 
 
+app.command()(dead_letter_retry.retry)
 app.command()(settling.resolve)
 app.command()(settling.ignore)
 app.command()(dead_letter_export.export)

@@ -65,6 +65,8 @@ _DEAD_LETTER_FIELDS = (
     "status",
     "status_why",
     "failed_at",
+    "attempts",
+    "last_attempt_at",
 )
 
 

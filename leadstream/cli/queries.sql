@@ -76,7 +76,7 @@ SELECT
 -- name: dead_letters
 -- The newest of the wanted dead letters; at most $8.
 SELECT dead_letter_id, source, load_id, object_key, row_number, line_number, stage, reason_code, message, reasons,
-    status, status_why, failed_at
+    status, status_why, failed_at, attempts, last_attempt_at
 FROM dead_letters AS letters
 WHERE {wanted_dead_letters}
 ORDER BY failed_at DESC, load_id, row_number
@@ -122,6 +122,10 @@ ORDER BY grouped.count DESC, grouped.source, grouped.stage, grouped.reason_code,
 -- name: dead_letter_statuses
 -- How many of the wanted dead letters have which status.
 SELECT status, count(*) AS count FROM dead_letters AS letters WHERE {wanted_dead_letters} GROUP BY status;
+
+-- name: dead_letter_places
+-- Where the wanted dead letters stand, and the rows that they are about.
+SELECT dead_letter_id, source, stage, status, raw_partition FROM dead_letters AS letters WHERE {wanted_dead_letters};
 
 -- name: known_dead_letters
 -- Which of the ids $1 there are.
