@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from leadstream import kafka
 from leadstream.partitioning import lead_key
 from leadstream.settings import Settings
-from leadstream.sources import SourceCatalog, SourceConfig
+from leadstream.sources import SourceConfig
 from processors.change_state import PartitionState
 from processors.lane_replays import letters_at
 from processors.previous import add_previous
@@ -57,7 +57,6 @@ class Preview:
 async def preview(
     settings: Settings,
     source: SourceConfig,
-    catalog: SourceCatalog,
     replay: Replay,
     partition: int,
     letters: Mapping[int, set[int]] | None = None,
@@ -73,7 +72,7 @@ async def preview(
     registry = Registry(settings.registry)
     reader = kafka.consumer(settings.kafka, group_id=None)
     decoder = Decoder(registry)
-    readers = RowReaders(registry, catalog)
+    readers = RowReaders(registry)
     bodies: dict[int, Body] = {}
     with kafka.errors_translated():
         await reader.start()

@@ -23,7 +23,7 @@ from leadstream.cli.dead_letter_settling import DryRun, Ids
 from leadstream.cli.output import JsonOption, print_json
 from leadstream.cli.replay_order import carry_out, exit_code, new_replay_id, order, print_receipt, replay_document
 from leadstream.cli.replay_preview import Summary, previewed
-from leadstream.cli.sources import find_source
+from leadstream.cli.sources import find_usable_source
 from leadstream.errors import LeadstreamError
 from leadstream.settings import PostgresSettings, Settings
 
@@ -133,7 +133,7 @@ def _preview(settings: Settings, source: str, letters: ByPartition, as_json: boo
     def make_replay() -> Replay:
         return Replay("preview", kind=RETRY)
 
-    config = find_source(settings, source)
+    config = find_usable_source(settings, source)
     summary = Summary(keep_leads=as_json, unmasked=False)
     session.run(previewed(settings, config, make_replay, sorted(letters), summary, letters))
     if not as_json:
@@ -149,7 +149,7 @@ async def _retry(settings: Settings, source: str, letters: ByPartition) -> dict[
         for partition, offsets in sorted(by_partition.items())
         for offset in sorted(offsets)
     ]
-    return await carry_out(settings, order("retry", find_source(settings, source), new_replay_id(), rows=rows))
+    return await carry_out(settings, order("retry", find_usable_source(settings, source), new_replay_id(), rows=rows))
 
 
 def _print_left_out(chosen: _Selection) -> None:

@@ -22,7 +22,7 @@ from leadstream.cli.replay_order import (
     replay_document,
 )
 from leadstream.cli.replay_preview import Summary, previewed
-from leadstream.cli.sources import find_source
+from leadstream.cli.sources import find_source, find_usable_source
 from leadstream.errors import LeadstreamError
 from leadstream.partitioning import lane_of
 from leadstream.settings import PostgresSettings, Settings
@@ -84,7 +84,7 @@ def replay(
     if load is not None and since is not None:
         raise typer.BadParameter("give --load or --since, not both", param_hint="--since")
     settings = session.start()
-    config = find_source(settings, source)
+    config = find_usable_source(settings, source)
     scope = session.run(_scope(settings, config, load, since))
     if dry_run:
         tried = read_trial(mapping, settings.sources_dir, config.name) if mapping else config

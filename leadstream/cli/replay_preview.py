@@ -11,7 +11,7 @@ import typer
 
 from leadstream.cli.output import masked_lead, print_pairs, print_table, text
 from leadstream.settings import Settings
-from leadstream.sources import SourceCatalog, SourceConfig
+from leadstream.sources import SourceConfig
 from schemas.replays import REPLAY_COUNTS
 
 if TYPE_CHECKING:
@@ -150,11 +150,10 @@ async def previewed(
     # The mappings belong to the processors, and are slow to import.
     from processors.preview import preview
 
-    catalog = SourceCatalog(settings.sources_dir)
     for partition in partitions:
         replay = make_replay()
         of_partition = letters.get(partition, {}) if letters is not None else None
-        async for batch in preview(settings, source, catalog, replay, partition, of_partition):
+        async for batch in preview(settings, source, replay, partition, of_partition):
             summary.take(batch)
         summary.end(replay)
     return summary

@@ -106,6 +106,21 @@ def find_source(settings: Settings, name: str) -> SourceConfig:
     raise UnknownSourceError(f"there is no source {name!r}", hint=hint)
 
 
+def find_usable_source(settings: Settings, name: str) -> SourceConfig:
+    """The source called ``name``, whose mapping the workers can use.
+
+    Raises:
+        UnknownSourceError: there is none; suggests one.
+        MappingError: its file, or the defaults, cannot be used.
+    """
+    from processors.mapping import check_mapping
+
+    config = find_source(settings, name)
+    if errors := check_mapping(config):
+        raise errors[0]
+    return config
+
+
 def find_errors(settings: Settings) -> list[MappingError]:
     """What is wrong with the sources' files, and with the mappings that they describe."""
     # The catalogue of transforms belongs to the processors; only this check needs it here.
