@@ -89,7 +89,8 @@ class LaneGroup:
             finally:
                 await membership.end()
                 with contextlib.suppress(Exception):
-                    await asyncio.wait_for(consumer.stop(), STOP_TIMEOUT_SECONDS)
+                    async with asyncio.timeout(STOP_TIMEOUT_SECONDS):
+                        await consumer.stop()
 
 
 class _Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
@@ -143,7 +144,7 @@ class _Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
         task, _gate = self.running.pop(lane)
         self._held.discard(lane)
         while not task.done():
-            # Python 3.11's wait_for loses a cancellation that comes in the very moment its wait ends: say it again.
+            # A library may swallow a cancellation (aiokafka does while it closes a client): say it again.
             task.cancel()
             await asyncio.wait([task], timeout=CANCEL_AGAIN_SECONDS)
 

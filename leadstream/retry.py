@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -26,12 +27,16 @@ async def forever(step: Callable[[], Awaitable[Result]], *, what: str) -> Result
     """Do ``step`` again for as long as it raises a :class:`TransientError`; return what it returns.
 
     ``what`` names the part in the logs: ``waiting`` once an outage, ``recovered`` when it is over.
-    A :class:`FencedError` is passed on at once: the same step would be fenced again.
+    A :class:`FencedError` is passed on at once: the same step would be fenced again. A task that was told to stop
+    begins no step, even if a library swallowed the cancellation (aiokafka does while it closes a client).
     """
     outage = _Outage(what)
     retrying = AsyncRetrying(retry=retry_if_exception(_can_be_waited_out), wait=outage.wait_seconds, reraise=True)
 
     async def timed() -> Result:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise asyncio.CancelledError
         outage.step_started_at = time.monotonic()
         return await step()
 

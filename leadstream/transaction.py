@@ -143,7 +143,8 @@ class TransactionalProducer:
         producer = self._producer
         if producer is not None:
             with contextlib.suppress(Exception):
-                await asyncio.wait_for(producer.abort_transaction(), STOP_TIMEOUT_SECONDS)
+                async with asyncio.timeout(STOP_TIMEOUT_SECONDS):
+                    await producer.abort_transaction()
         await self.close()
 
     async def close(self) -> None:
@@ -154,7 +155,8 @@ class TransactionalProducer:
         if producer is None:
             return
         try:
-            await asyncio.wait_for(producer.stop(), STOP_TIMEOUT_SECONDS)
+            async with asyncio.timeout(STOP_TIMEOUT_SECONDS):
+                await producer.stop()
         except Exception:
             # stop() waits for pending batches, which need a broker; end the sender and the connections ourselves.
             with contextlib.suppress(Exception):

@@ -354,6 +354,7 @@ async def _close(producer: TransactionalProducer, *consumers: AIOKafkaConsumer) 
     await producer.abort()
     for consumer in consumers:
         try:
-            await asyncio.wait_for(consumer.stop(), 5.0)
+            async with asyncio.timeout(5.0):
+                await consumer.stop()
         except Exception as exc:  # Kafka may be away; the process goes on without this connection
             log.debug("consumer_not_stopped", why=type(exc).__name__)

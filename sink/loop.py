@@ -81,7 +81,8 @@ class SinkLoop:
                     await self._step(consumer)
         finally:
             with contextlib.suppress(Exception):
-                await asyncio.wait_for(consumer.stop(), STOP_TIMEOUT_SECONDS)
+                async with asyncio.timeout(STOP_TIMEOUT_SECONDS):
+                    await consumer.stop()
 
     async def _step(self, consumer: AIOKafkaConsumer) -> None:
         # 9. Poll
@@ -100,7 +101,8 @@ class SinkLoop:
             self._positions |= batch.following
         # 12. Commit: the transaction has; Kafka is told for the tools that show lag
         with contextlib.suppress(KafkaError, TimeoutError):
-            await asyncio.wait_for(consumer.commit(batch.following), COMMIT_TIMEOUT_SECONDS)
+            async with asyncio.timeout(COMMIT_TIMEOUT_SECONDS):
+                await consumer.commit(batch.following)
 
     async def _take_places(self, consumer: AIOKafkaConsumer) -> None:
         """After a rebalance: read each partition from where Postgres has it."""

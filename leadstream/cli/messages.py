@@ -51,7 +51,8 @@ async def open_consumer(
     consumer = kafka.consumer(settings, *topics, group_id=group_id)
     try:
         with kafka.errors_translated():
-            await asyncio.wait_for(consumer.start(), START_TIMEOUT_SECONDS)
+            async with asyncio.timeout(START_TIMEOUT_SECONDS):
+                await consumer.start()
     except TimeoutError as exc:
         await consumer.stop()
         raise TransientError(

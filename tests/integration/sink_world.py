@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import io
 import itertools
 import os
 import subprocess
@@ -12,9 +13,10 @@ import sys
 import time
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Any, NoReturn
 
 import asyncpg
+import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.structs import ConsumerRecord
 from pydantic import SecretStr
@@ -33,6 +35,9 @@ from sink.service import SinkService
 LANES = 2
 START = datetime(2026, 1, 5, 8, tzinfo=UTC)
 PATIENCE_SECONDS = 60.0
+"""Three waits in one test still come to their end before pytest loses its own patience."""
+STOP_PATIENCE_SECONDS = 20.0
+QUERY_TIMEOUT_SECONDS = 10.0
 CHILD = """
 import asyncio, sys
 import sink.loop, sink.service
@@ -159,25 +164,31 @@ class World:
 
     async def sql(self, query: str, *arguments: object) -> list[Row]:
         """Rows of a query."""
-        connection = await asyncpg.connect(self.dsn)
+        connection = await asyncpg.connect(
+            self.dsn, timeout=QUERY_TIMEOUT_SECONDS, command_timeout=QUERY_TIMEOUT_SECONDS
+        )
         try:
             return [dict(row) for row in await connection.fetch(query, *arguments)]
         finally:
-            await connection.close()
+            await connection.close(timeout=QUERY_TIMEOUT_SECONDS)
 
     async def until(self, query: str, expected: object, task: asyncio.Task[None] | None = None) -> None:
-        """Wait until the one value of a query is ``expected``."""
+        """Wait until the one value of a query is ``expected``; fail with what there is instead."""
         deadline = time.monotonic() + PATIENCE_SECONDS
-        while True:
+        found: object = None
+        while time.monotonic() < deadline:
             if task is not None and task.done():
                 task.result()
-            with contextlib.suppress(OSError, asyncpg.CannotConnectNowError, asyncpg.PostgresConnectionError):
+            try:
                 rows = await self.sql(query)
+            except (OSError, asyncpg.CannotConnectNowError, asyncpg.PostgresConnectionError) as exc:
+                found = exc  # Postgres is away, as some tests want it
+            else:
                 found = next(iter(rows[0].values())) if rows else None
                 if found == expected:
                     return
-                assert time.monotonic() < deadline, f"{query}: {found}, not {expected}"
             await asyncio.sleep(0.05)
+        pytest.fail(f"{query}: {found!r}, not {expected!r}\n{await self._whereabouts()}")
 
     @contextlib.asynccontextmanager
     async def sink(self) -> AsyncIterator[asyncio.Task[None]]:
@@ -187,14 +198,42 @@ class World:
             yield task
         finally:
             task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+            await asyncio.wait([task], timeout=STOP_PATIENCE_SECONDS)
+            if not task.done():
+                await self._fail_of(task)
+            if not task.cancelled():
+                task.result()
 
     def sink_process(self) -> subprocess.Popen[bytes]:
         """A sink in a process of its own."""
         names = (self.canonical, self.loads, self.dead_letters, self.group)
         environment = {**os.environ, **self.environment}
         return subprocess.Popen([sys.executable, "-c", CHILD, *names], env=environment)
+
+    async def _fail_of(self, task: asyncio.Task[None]) -> NoReturn:
+        """Say where a sink is that was told to stop and did not; then end it, so that the next test is alone."""
+        where = io.StringIO()
+        task.print_stack(file=where)
+        for _ in range(10):
+            task.cancel()
+            await asyncio.wait([task], timeout=1)
+        pytest.fail(f"the sink was told to stop and goes on\n{where.getvalue()}\n{await self._whereabouts()}")
+
+    async def _whereabouts(self) -> str:
+        """How far the partitions are, and what the sessions of this database do and wait for."""
+        queries = (
+            "SELECT topic, partition, next_offset FROM sink_offsets ORDER BY 1, 2",
+            "SELECT pid, application_name, state, wait_event, pg_blocking_pids(pid)::text AS blocked_by, "
+            "now() - xact_start AS in_transaction, left(query, 60) AS query FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        )
+        lines = []
+        for query in queries:
+            try:
+                lines += [str(row) for row in await self.sql(query)]
+            except (OSError, asyncpg.PostgresError) as exc:
+                lines.append(repr(exc))
+        return "\n".join(lines)
 
 
 def message(world: World, record: Row, offset: int) -> ConsumerRecord[bytes, bytes]:

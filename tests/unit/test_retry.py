@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+
 import pytest
 import structlog
 
@@ -58,3 +61,23 @@ async def test_what_waiting_cannot_help_is_raised_at_once(error: Exception) -> N
     with pytest.raises(type(error)):
         await retry.forever(step, what="Kafka")
     assert len(step.errors) == 1
+
+
+async def test_a_task_that_was_told_to_stop_begins_no_step_though_the_last_one_swallowed_it() -> None:
+    """A library that swallows a cancellation does not make a service that goes on for ever."""
+    steps = 0
+
+    async def swallowing() -> None:
+        nonlocal steps
+        steps += 1
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        raise TransientError("away")
+
+    task = asyncio.create_task(retry.forever(swallowing, what="Kafka"))
+    await asyncio.sleep(0)
+    task.cancel()
+    done, _ = await asyncio.wait([task], timeout=5)
+    task.cancel()
+    assert (bool(done), steps) == (True, 1)
+    assert task.cancelled()
