@@ -156,8 +156,8 @@ class BatchChanges:
     def _read(self, messages: Iterable[Any]) -> None:
         for message in messages:
             values = headers.to_dict(message.headers)
-            if headers.RESTORED in values:
-                continue  # for a replay alone
+            if values.get(headers.KIND) == Kind.RESTORED:
+                continue
             if not values.keys() >= RAW_HEADERS or message.key is None:
                 reason = Reason("", "undecodable", "the message has not the headers of a row")
                 self._refuse(message, values, Stage.DECODE, [reason])

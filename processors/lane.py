@@ -28,7 +28,7 @@ from leadstream.transaction import TransactionalProducer
 from processors.change_state import PROGRESS_KEY, PartitionState
 from processors.changes import BatchChanges, DeadLetter, EndedLoad
 from processors.lane_replays import LaneReplays
-from processors.mapping_guard import MappingGuard, by_load
+from processors.mapping_guard import MappingGuard, by_load, live_messages
 from processors.previous import add_previous
 from processors.progress import Change
 from processors.raw_rows import RowReaders
@@ -195,7 +195,7 @@ class ProcessorLane:
         state = self._states[where.topic.removeprefix(topics.RAW_PREFIX)]
         await self._prepare(messages)
         outcome = BatchChanges(state, self._config(state.source), self._context.readers)
-        for run in by_load(messages):
+        for run in by_load(live_messages(messages)):
             outcome.source = await self._guard.wait(state, run)
             outcome.take(run)
         return outcome

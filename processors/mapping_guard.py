@@ -18,6 +18,7 @@ from leadstream.sources import SourceCatalog, SourceConfig
 from processors.change_state import PartitionState
 from processors.raw_rows import RowReaders
 from schemas import headers
+from schemas.headers import Kind
 
 PATIENCE_SECONDS = 60.0
 """A file that is brought to every machine (a Kubernetes volume, a pull of a repository) takes up to a minute or so."""
@@ -26,8 +27,16 @@ POLL_SECONDS = 0.2
 log = get_logger("processors")
 
 
+def live_messages(messages: Sequence[Any]) -> Sequence[Any]:
+    """The messages of the live flow: those that were restored for a replay are left out."""
+    restored = (headers.KIND, Kind.RESTORED.value.encode())
+    return [message for message in messages if not message.headers or message.headers[0] != restored]
+
+
 def by_load(messages: Sequence[Any]) -> list[Sequence[Any]]:
-    """Consecutive messages of a partition, not empty, cut where another load begins: loads stand one after another."""
+    """Consecutive messages of a partition, cut where another load begins: loads stand one after another."""
+    if not messages:
+        return []
     if _load_id(messages[0]) == _load_id(messages[-1]):
         return [messages]
     return [list(run) for _load, run in itertools.groupby(messages, _load_id)]

@@ -16,7 +16,7 @@ from processors.previous import add_previous
 from processors.progress import NO_OFFSET, Body, Change
 from processors.raw_rows import RowReaders
 from processors.replay import ReplayChanges
-from processors.replay_run import open_run
+from processors.replay_run import Restored, open_run
 from processors.replay_state import RETRY, Phase, Replay
 from schemas.codec import Decoder
 from schemas.headers import LOAD_ID, ROW, Reason
@@ -60,10 +60,12 @@ async def preview(
     replay: Replay,
     partition: int,
     letters: Mapping[int, set[int]] | None = None,
+    restored: Restored | None = None,
 ) -> AsyncIterator[Preview]:
     """Go through one partition and tell, batch by batch, what ``replay`` would do; its ``counts`` sum it up.
 
-    ``source`` is the mapping to try; ``letters`` are those of a retry, as :func:`letters_at` takes them.
+    ``source`` is the mapping to try; ``letters`` are those of a retry, as :func:`letters_at` takes them;
+    ``restored`` gives the rows of loads that the raw topic no longer holds.
 
     Raises:
         TransientError: Kafka or the registry is away.
@@ -80,7 +82,7 @@ async def preview(
         state = PartitionState(source.name, partition)
         await state.restore(settings.kafka, decoder)
         rows = await letters_at(reader, letters or {}) if replay.kind == RETRY else None
-        run = await open_run(settings, source, state, replay, readers, state.next_offset, rows)
+        run = await open_run(settings, source, state, replay, readers, state.next_offset, rows, restored)
         made_up = itertools.count(NO_OFFSET - 1, -1)
         while replay.phase is not Phase.DONE:
             outcome = await run.next(source)

@@ -19,6 +19,8 @@ from processors.replay_state import Phase, Replay
 from schemas import headers
 from schemas.headers import Kind, LetterEvent, Reason, Stage
 
+ROW_KINDS = frozenset({Kind.ROW, Kind.RESTORED})
+
 
 @dataclass
 class ReplayMemory:
@@ -84,15 +86,15 @@ class ReplayChanges(BatchChanges):
         return any(known is not None and known.load_seq < self.replay.floor for key, known in live)
 
     def _is_of_this_replay(self, message: Any, values: dict[str, str]) -> bool:
-        replay, restored = self.replay, values.get(headers.RESTORED)
-        if values[headers.LOAD_ID] in replay.restored_loads:
-            return restored == replay.replay_id
-        is_taken = message.offset < replay.live_offset and values[headers.LOAD_ID] != replay.under_way
-        return restored is None and is_taken
+        replay, load_id = self.replay, values[headers.LOAD_ID]
+        if load_id in replay.restored_loads:
+            return values.get(headers.REPLAY_ID) == replay.replay_id
+        is_taken = message.offset < replay.live_offset and load_id != replay.under_way
+        return is_taken and values.get(headers.KIND) != Kind.RESTORED
 
     def _take_message(self, message: Any, values: dict[str, str]) -> None:
         replay, memory, key = self.replay, self.memory, message.key
-        load_seq, is_row = int(values[headers.LOAD_SEQ]), values.get(headers.KIND) == Kind.ROW
+        load_seq, is_row = int(values[headers.LOAD_SEQ]), values.get(headers.KIND) in ROW_KINDS
         is_wanted = is_row and replay.covers(values[headers.LOAD_ID], load_seq)
         is_wanted = is_wanted and (memory.keys is None or key in memory.keys)
         if replay.phase is Phase.STANDING:

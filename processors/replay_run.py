@@ -27,6 +27,9 @@ LETTERS_PER_BATCH = 500
 Read = Callable[[int, int], AsyncGenerator[list[Any], None]]
 """Gives the raw messages from one offset up to another (exclusive), in batches."""
 
+Restored = Callable[[int], AsyncGenerator[list[RawMessage], None]]
+"""Gives rows of a partition that are not on the raw topic, in batches."""
+
 
 class ReplayRun:
     """One replay of one partition; made by :func:`open_run`.
@@ -129,8 +132,11 @@ async def open_run(
     readers: RowReaders,
     live_offset: int,
     rows: Sequence[RawMessage] | None = None,
+    restored: Restored | None = None,
 ) -> ReplayRun:
     """Begin a replay, or go on where a worker before this one ended. ``live_offset``: up to where live rows were taken.
+
+    ``restored``: of a dry run, rows that would be put on the raw topic for it.
 
     Raises:
         TransientError: Kafka or the registry is away.
@@ -152,8 +158,12 @@ async def open_run(
             under_way=state.active.load_id if state.active else state.resume_load,
         )
 
-    def read(start: int, end: int) -> AsyncGenerator[list[Any], None]:
-        return read_partition(kafka, topic, partition, start=start, end=end)
+    async def read(start: int, end: int) -> AsyncGenerator[list[Any], None]:
+        async for messages in read_partition(kafka, topic, partition, start=start, end=end):
+            yield messages
+        if restored is not None:
+            async for messages in restored(partition):
+                yield messages
 
     run = ReplayRun(state, replay, readers, read, letters, rows)
     if not is_new:

@@ -244,3 +244,16 @@ LIMIT $2;
 -- name: replay
 -- One replay by its id ($1).
 SELECT * FROM replays WHERE replay_id = $1;
+
+-- name: gone_loads
+-- Loads of source $1 that began to be split at $2 or before, and can still matter to a replay: of load $3 (null: any),
+-- from load_seq $4 on. With $5 (files are complete refreshes): the newest and what is newer, and older ones that a live
+-- lead or an open dead letter stands by.
+SELECT * FROM loads
+WHERE source = $1 AND status = 'done' AND started_at <= $2
+    AND ($3::text IS NULL OR load_id = $3) AND load_seq >= $4
+    AND (NOT $5
+        OR load_seq >= (SELECT max(load_seq) FROM loads WHERE source = $1 AND status = 'done')
+        OR load_id IN (SELECT load_id FROM leads WHERE source = $1 AND deleted_at IS NULL)
+        OR load_id IN (SELECT load_id FROM dead_letters WHERE source = $1 AND status = 'open'))
+ORDER BY load_seq;

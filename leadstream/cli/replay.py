@@ -22,6 +22,7 @@ from leadstream.cli.replay_order import (
     replay_document,
 )
 from leadstream.cli.replay_preview import Summary, previewed
+from leadstream.cli.replay_restore import gone_loads, restore, restored_messages
 from leadstream.cli.sources import find_source, find_usable_source
 from leadstream.errors import LeadstreamError
 from leadstream.partitioning import lane_of
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 SEQUENCE_PER_SECOND = 1000
 """load_seq counts in thousandths of a second of a file's age."""
+
+PREVIEW_ID = "preview"
 
 app = typer.Typer()
 
@@ -46,6 +49,17 @@ def replay(
         datetime | None,
         typer.Option(metavar="TIME", formats=TIME_FORMATS, help="Only rows of files as old as TIME, or younger."),
     ] = None,
+    all_history: Annotated[
+        bool,
+        typer.Option("--all-history", help="Also rows that the raw topic no longer holds, from their files in S3."),
+    ] = False,
+    from_object: Annotated[
+        bool,
+        typer.Option(
+            "--from-object",
+            help="With --load: split its file again with today's YAML, instead of reading the raw topic.",
+        ),
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change, and send nothing.")] = False,
     mapping: Annotated[
         Path | None,
@@ -62,9 +76,9 @@ def replay(
     """Map rows again with today's mapping: what differs from what stands is sent, and dead letters that pass are
     resolved.
 
-    Rows come from the raw topic. A row that a newer row or a newer complete file has overtaken changes nothing, and
-    nothing is deleted. Live loads go on meanwhile; a worker that dies is followed by one that goes on. Given twice,
-    the second replay finds everything as it should be.
+    Rows come from the raw topic, or from the file in S3 when that holds them no more. A row that a newer row or a
+    newer complete file has overtaken changes nothing, and nothing is deleted. Live loads go on meanwhile; a worker
+    that dies is followed by one that goes on. Given twice, the second replay finds everything as it should be.
 
     \b
     Examples:
@@ -81,16 +95,24 @@ def replay(
     if not dry_run and (mapping or diff):
         option = "--mapping" if mapping else "--diff"
         raise typer.BadParameter("goes with --dry-run: a replay always uses the sources' own files", param_hint=option)
-    if load is not None and since is not None:
-        raise typer.BadParameter("give --load or --since, not both", param_hint="--since")
+    if sum((load is not None, since is not None, all_history)) > 1:
+        raise typer.BadParameter("give one of --load, --since and --all-history", param_hint="--source")
+    if from_object and load is None:
+        raise typer.BadParameter("goes with --load", param_hint="--from-object")
     settings = session.start()
     config = find_usable_source(settings, source)
     scope = session.run(_scope(settings, config, load, since))
+    gone = session.run(_gone(settings, config, scope, from_object=from_object))
+    if not (load or since or all_history):
+        if gone:
+            note = f"the raw topic no longer holds {len(gone)} loads that may matter: --all-history reads them from S3"
+            typer.echo(note, err=True)
+        gone = []
     if dry_run:
         tried = read_trial(mapping, settings.sources_dir, config.name) if mapping else config
-        _dry_run(settings, tried, scope, diff, unmasked=unmasked, as_json=as_json)
+        _dry_run(settings, tried, scope, gone, diff, unmasked=unmasked, as_json=as_json)
         return
-    row = session.run(carry_out(settings, order("replay", config, new_replay_id(), **scope)))
+    row = session.run(_replay(settings, config, scope, gone))
     if as_json:
         print_json(replay_document(row))
     else:
@@ -164,15 +186,36 @@ def cancel(
         print_receipt(row)
 
 
+async def _replay(settings: Settings, config: SourceConfig, scope: dict[str, Any], gone: list[Row]) -> Row:
+    replay_id = new_replay_id()
+    if gone:
+        async for load, rows in restore(settings, config, gone, replay_id):
+            typer.echo(f"load {load['load_id']}: {rows:,} rows of {load['object_key']} read from S3", err=True)
+        scope = scope | {"restored_loads": [load["load_id"] for load in gone]}
+    return await carry_out(settings, order("replay", config, replay_id, **scope))
+
+
+async def _gone(settings: Settings, config: SourceConfig, scope: dict[str, Any], *, from_object: bool) -> list[Row]:
+    """Loads whose rows are to be read from S3."""
+    load_id = scope.get("load_id", "")
+    if not from_object:
+        return await gone_loads(settings, config, load_id, scope.get("since_load_seq", 0))
+    async with connect(settings.postgres) as database:
+        row = await database.row("load", load_id)
+    return [row] if row is not None else []
+
+
 async def _scope(settings: Settings, config: SourceConfig, load: str | None, since: datetime | None) -> dict[str, Any]:
     """Which rows, as a command says it."""
+    async with connect(settings.postgres) as database:
+        if not await database.rows("newest_loads", config.name, 1):
+            raise LeadstreamError(f"source {config.name} has no load yet", hint="there is nothing to map again")
+        row = await database.row("load", load) if load is not None else None
     if since is not None:
         moment = since if since.tzinfo else since.replace(tzinfo=UTC)
         return {"since_load_seq": int(moment.timestamp()) * SEQUENCE_PER_SECOND}
     if load is None:
         return {}
-    async with connect(settings.postgres) as database:
-        row = await database.row("load", load)
     if row is None or row["source"] != config.name:
         raise LeadstreamError(
             f"source {config.name} has no load {load!r}", hint=f"leadstream loads --source {config.name} lists them"
@@ -184,6 +227,7 @@ def _dry_run(
     settings: Settings,
     config: SourceConfig,
     scope: dict[str, Any],
+    gone: list[Row],
     lead: str | None,
     *,
     unmasked: bool,
@@ -192,12 +236,18 @@ def _dry_run(
     from processors.replay_state import Replay
 
     def make_replay() -> Replay:
-        return Replay("preview", load_id=scope.get("load_id", ""), since_load_seq=scope.get("since_load_seq", 0))
+        return Replay(
+            PREVIEW_ID,
+            load_id=scope.get("load_id", ""),
+            since_load_seq=scope.get("since_load_seq", 0),
+            restored_loads=[load["load_id"] for load in gone],
+        )
 
     lanes = settings.topics.lanes
     partitions = range(lanes) if lead is None else [lane_of(lead, lanes)]
     summary = Summary(keep_leads=as_json or lead is not None, unmasked=unmasked)
-    session.run(previewed(settings, config, make_replay, partitions, summary))
+    restored = restored_messages(settings, config, gone, PREVIEW_ID) if gone else None
+    session.run(previewed(settings, config, make_replay, partitions, summary, restored=restored))
     if lead is not None:
         _print_lead(summary, lead, as_json=as_json)
     elif as_json:

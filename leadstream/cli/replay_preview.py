@@ -16,6 +16,7 @@ from schemas.replays import REPLAY_COUNTS
 
 if TYPE_CHECKING:
     from processors.preview import Preview, PreviewedChange
+    from processors.replay_run import Restored
     from processors.replay_state import Replay
 
 MAX_EXAMPLES = 3
@@ -140,6 +141,7 @@ async def previewed(
     partitions: Iterable[int],
     summary: Summary,
     letters: Mapping[int, Letters] | None = None,
+    restored: Restored | None = None,
 ) -> Summary:
     """Fill ``summary`` with what a replay would do in ``partitions``; ``letters``: by raw partition, those of a retry.
 
@@ -153,7 +155,7 @@ async def previewed(
     for partition in partitions:
         replay = make_replay()
         of_partition = letters.get(partition, {}) if letters is not None else None
-        async for batch in preview(settings, source, replay, partition, of_partition):
+        async for batch in preview(settings, source, replay, partition, of_partition, restored):
             summary.take(batch)
         summary.end(replay)
     return summary

@@ -7,6 +7,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+
 from leadstream.samples import change_sample, write_sample
 from tests.system import System
 
@@ -156,3 +159,56 @@ async def test_dead_letters_are_retried_by_filter_and_count_their_attempts(syste
     assert rest == [{"status": "resolved", "attempts": 2, "count": failed}]
     shown = await command(system, "replay", "list", "--source", source)
     assert {one["kind"] for one in shown} == {"retry"} and all(one["status"] == "done" for one in shown)
+
+
+async def test_rows_that_the_raw_topic_no_longer_holds_come_from_the_file(system: System, tmp_path: Path) -> None:
+    """After the retention the same replay reads S3, and so does its dry run; --from-object splits by today's YAML."""
+    source = "expired"
+    load = await load_with_bug(system, source, tmp_path)
+    await forget_raw_rows(system, source)
+    system.add_source(source, "texas")
+    nothing = await command(system, "replay", "--source", source, "--dry-run")
+    assert nothing["rows"] == 0
+    preview = await command(system, "replay", "--source", source, "--all-history", "--dry-run")
+    assert (preview["rows"], preview["fixed"]) == (ROWS, load["dead_letters"])
+    raw = len(await system.records(f"leads.raw.{source}"))
+    done = await command(system, "replay", "--source", source, "--load", load["load_id"][:6])
+    names = ("rows", "inserted", "updated", "unchanged", "fixed", "sent")
+    assert {name: done[name] for name in names} == {name: preview[name] for name in names}
+    assert len(await system.leads(source)) == ROWS
+    assert len(await system.records(f"leads.raw.{source}")) == raw + ROWS
+
+    again = await command(system, "replay", "--source", source, "--load", load["load_id"], "--from-object")
+    assert (again["rows"], again["unchanged"], again["sent"]) == (ROWS, ROWS, 0)
+    # The rows that were restored are nobody's news: the live flow goes on as before.
+    info = change_sample(tmp_path / "1.csv", tmp_path / "2.csv", seed=34, update=0.1, delete=0.1, insert=0.1)
+    refreshed = await system.load(source, (tmp_path / "2.csv").read_bytes(), "2.csv")
+    assert (refreshed["status"], refreshed["deleted"]) == ("done", info.deleted)
+
+
+async def test_rows_that_failed_while_the_file_was_split_come_in_from_the_file(system: System, tmp_path: Path) -> None:
+    """A key's pattern that refused some rows is mended; they become leads, and their dead letters are resolved."""
+    source, key = "refused", '{column: "Operation #"}'
+    system.add_source(source, "texas", **{key: '{column: "Operation #", pattern: "\\\\d*[0-4]$"}'})
+    write_sample("texas", tmp_path / "1.csv", rows=50, seed=35, damage=False)
+    load = await system.load(source, (tmp_path / "1.csv").read_bytes(), "1.csv")
+    assert (load["inserted"], load["dead_letters"]) == (25, 25)
+    retried = await command(system, "dlq", "retry", "--source", source)
+    assert (retried["letters"], retried["left_out"]) == (0, {"settled": 0, "split": 25})
+    system.add_source(source, "texas")
+    done = await command(system, "replay", "--source", source, "--load", load["load_id"], "--from-object")
+    assert (done["rows"], done["inserted"], done["fixed"], done["unchanged"]) == (50, 25, 25, 25)
+    assert len(await system.leads(source)) == 50
+    open_letters = await system.sql("select * from dead_letters where source = $1 and status = 'open'", source)
+    assert open_letters == []
+
+
+async def forget_raw_rows(system: System, source: str) -> None:
+    """What retention does to the raw topic of a source."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=system.environment["KAFKA_BOOTSTRAP_SERVERS"])
+    await admin.start()
+    try:
+        partitions = [TopicPartition(f"leads.raw.{source}", lane) for lane in range(4)]
+        await admin.delete_records({where: RecordsToDelete(before_offset=-1) for where in partitions})
+    finally:
+        await admin.close()
