@@ -1,6 +1,6 @@
 """What a raw partition knows of its leads: enough to tell insert, update, unchanged and deleted apart.
 
-One entry a lead, packed to some thirty bytes, in memory; its changelog is the compacted topic
+One entry a lead, packed to some forty bytes, in memory; its changelog is the compacted topic
 ``leads.state.<source>``, written in the same transaction as the changes themselves and read back when a lane is
 taken over. A row that changes nothing writes nothing: that the newest complete file has said so is kept once a
 partition (``newest_complete``).
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from leadstream.changelog import read_partition
@@ -22,9 +22,10 @@ from schemas.receipts import COUNTS
 from schemas.topics import state_topic
 
 HASH_BYTES = 8
+FINGERPRINT_BYTES = 8
 PROGRESS_KEY = b"\x00"
 
-_PACKED = struct.Struct(f">{HASH_BYTES}sqqq??")  # ``deleted`` last: live_keys reads it there
+_PACKED = struct.Struct(f">{HASH_BYTES}s{FINGERPRINT_BYTES}sqqq??")  # ``deleted`` last: live_keys reads it there
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,9 @@ class LeadEntry:
     deleted: bool
     held_by: str = ""
     has_duplicates: bool = False
+    fingerprint: bytes = field(default=b"", compare=False)
+    """Of the row that last gave this content (:func:`processors.changes.fingerprint`); not in the changelog, so that a
+    new process, which may map otherwise, maps every row once."""
 
     def to_record(self) -> dict[str, object]:
         """The entry as an Avro record."""
@@ -82,14 +86,16 @@ class PartitionState:
         packed = self._leads.get(key)
         if packed is None:
             return None
-        content_hash, load_seq, row_number, offset, has_duplicates, deleted = _PACKED.unpack(packed)
-        return LeadEntry(content_hash, load_seq, row_number, offset, deleted, self._held.get(key, ""), has_duplicates)
+        content_hash, fingerprint, load_seq, row_number, offset, has_duplicates, deleted = _PACKED.unpack(packed)
+        held_by = self._held.get(key, "")
+        return LeadEntry(content_hash, load_seq, row_number, offset, deleted, held_by, has_duplicates, fingerprint)
 
     def put(self, key: bytes, entry: LeadEntry) -> None:
         """Take over a committed entry."""
         self._pack(
             key,
             entry.content_hash,
+            entry.fingerprint,
             entry.load_seq,
             entry.row_number,
             entry.canonical_offset,
@@ -97,6 +103,12 @@ class PartitionState:
             entry.deleted,
             entry.held_by,
         )
+
+    def remember(self, key: bytes, fingerprint: bytes) -> None:
+        """Note the row that gives a known lead's content, so that the same row need not be mapped again."""
+        packed = self._leads.get(key)
+        if packed is not None:
+            self._leads[key] = packed[:HASH_BYTES] + fingerprint + packed[HASH_BYTES + FINGERPRINT_BYTES :]
 
     def live_keys(self) -> Iterator[bytes]:
         """Keys of the leads that are not deleted."""
@@ -126,6 +138,7 @@ class PartitionState:
             self._pack(
                 key,
                 value["content_hash"],
+                b"",
                 value["load_seq"],
                 value["row_number"],
                 value["canonical_offset"],
@@ -158,6 +171,7 @@ class PartitionState:
         self,
         key: bytes,
         content_hash: bytes,
+        fingerprint: bytes,
         load_seq: int,
         row_number: int,
         canonical_offset: int,
@@ -165,7 +179,9 @@ class PartitionState:
         deleted: bool,
         held_by: str,
     ) -> None:
-        self._leads[key] = _PACKED.pack(content_hash, load_seq, row_number, canonical_offset, has_duplicates, deleted)
+        self._leads[key] = _PACKED.pack(
+            content_hash, fingerprint, load_seq, row_number, canonical_offset, has_duplicates, deleted
+        )
         if held_by:
             self._held[key] = held_by
         else:

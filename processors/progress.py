@@ -70,6 +70,8 @@ class Change:
     raw_offset: int
     raw_schema_id: int
     mapping_version: str
+    fingerprint: bytes = b""
+    """Of the row; see :func:`processors.changes.fingerprint`."""
     previous_offset: int = NO_OFFSET
     previous: Body | None = None
     has_duplicates: bool = False

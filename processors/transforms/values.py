@@ -97,7 +97,8 @@ def function(name: str) -> Apply:
     """A function of your own, `package.module:function`, where YAML is not enough.
 
     It is called with the cleaned value (with `columns`, with one argument a column, `None` where empty), and gives
-    the field's value, for a group a mapping of fields, or `None`. When it raises, the row fails.
+    the field's value, for a group a mapping of fields, or `None`. When it raises, the row fails. The same value must
+    always give the same: a row that did not change since it was last mapped is not mapped again.
     """
     module_name, _, attribute = name.partition(":")
     try:

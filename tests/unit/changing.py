@@ -112,6 +112,41 @@ class Step:
     reason: str
 
 
+class Readers:
+    """Stands in for RowReaders: its one mapping makes the second cell the lead's company, and notes what it mapped."""
+
+    schema_id = SCHEMA_ID
+    missing_required = ()
+
+    def __init__(self) -> None:
+        self.mapping_version = "m1"
+        self.mapped: list[str | None] = []
+        """Keys of the rows that were mapped."""
+
+    @property
+    def bound(self) -> Readers:
+        """The mapping, bound to the one header."""
+        return self
+
+    def reader(self, _source: SourceConfig, _value: bytes) -> Readers:
+        """The reader of the one header."""
+        return self
+
+    def cells(self, value: bytes) -> list[str | None]:
+        """The cells of a raw message."""
+        try:
+            row = schemaless_reader(io.BytesIO(value[FRAME_BYTES:]), _row_schema(), None)
+        except Exception as exc:  # as schemas.codec does it
+            raise BadRecordError("the bytes are not a record", code="undecodable") from exc
+        return list(cast("dict[str, str | None]", row).values())
+
+    def map(self, cells: list[str | None]) -> tuple[Body, list[Reason]]:
+        """All canonical fields, and what is wrong."""
+        self.mapped.append(cells[0])
+        body = dict.fromkeys(records.lead_fields()) | {"ages_served": [], "provider_id": cells[0], "company": cells[1]}
+        return body, [Reason("company", "wrong", "is not allowed")] if cells[1] == BAD else []
+
+
 @dataclass
 class Lane:
     """Does what ``processors.lane`` does with Kafka, one partition of one source."""
@@ -126,6 +161,7 @@ class Lane:
     """Key and code of the first reason."""
     steps: list[Step] = field(default_factory=list)
     state: PartitionState = field(default_factory=lambda: PartitionState(SOURCE, 0))
+    readers: Readers = field(default_factory=Readers)
     is_lead_known: bool = True
     """Whether what an updated or deleted lead was before can be read."""
 
@@ -203,7 +239,7 @@ class Lane:
         return found
 
     def _outcome(self) -> BatchChanges:
-        return BatchChanges(self.state, source(), cast("RowReaders", Readers()))
+        return BatchChanges(self.state, source(), cast("RowReaders", self.readers))
 
     def _next(self, size: int | None) -> list[Message]:
         return self.raw[self.next_offset : None if size is None else self.next_offset + size]
@@ -235,36 +271,6 @@ class Lane:
         buffer = io.BytesIO()
         schemaless_writer(buffer, records.parsed("lead_state"), record)
         self.changelog[key] = buffer.getvalue()
-
-
-class Readers:
-    """Stands in for RowReaders: its one mapping makes the second cell the lead's company."""
-
-    schema_id = SCHEMA_ID
-    mapping_version = "m1"
-    missing_required = ()
-
-    @property
-    def bound(self) -> Readers:
-        """The mapping, bound to the one header."""
-        return self
-
-    def reader(self, _source: SourceConfig, _value: bytes) -> Readers:
-        """The reader of the one header."""
-        return self
-
-    def cells(self, value: bytes) -> list[str | None]:
-        """The cells of a raw message."""
-        try:
-            row = schemaless_reader(io.BytesIO(value[FRAME_BYTES:]), _row_schema(), None)
-        except Exception as exc:  # as schemas.codec does it
-            raise BadRecordError("the bytes are not a record", code="undecodable") from exc
-        return list(cast("dict[str, str | None]", row).values())
-
-    def map(self, cells: list[str | None]) -> tuple[Body, list[Reason]]:
-        """All canonical fields, and what is wrong."""
-        body = dict.fromkeys(records.lead_fields()) | {"ages_served": [], "provider_id": cells[0], "company": cells[1]}
-        return body, [Reason("company", "wrong", "is not allowed")] if cells[1] == BAD else []
 
 
 @functools.cache

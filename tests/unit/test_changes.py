@@ -292,3 +292,33 @@ def test_a_lead_whose_hash_alone_differs_is_unchanged_and_gets_the_new_hash() ->
     assert nonzero(step) == {"rows": 2, "unchanged": 2}
     assert lane.state.get(b"A") == replace(entry, load_seq=20)
     assert ops(lane, File(20, [])) == []
+
+
+def test_a_row_that_did_not_change_is_mapped_once_by_a_process_and_again_by_another_mapping() -> None:
+    """An unchanged file costs no mapping; a new process, or a mended YAML, looks at every row again."""
+    lane = Lane()
+    lane.load(FIRST)
+    lane.readers.mapped.clear()
+    assert nonzero(lane.load(File(20, [("A", "one"), ("B", "two")]))) == {
+        "rows": 2,
+        "unchanged": 1,
+        "updated": 1,
+        "sent": 1,
+    }
+    assert lane.readers.mapped == ["B"]
+    lane.restart()
+    lane.readers.mapped.clear()
+    for seq, mapped in ((30, ["A", "B"]), (40, [])):
+        assert nonzero(lane.load(File(seq, [("A", "one"), ("B", "two")]))) == {"rows": 2, "unchanged": 2}
+        assert lane.readers.mapped == mapped
+        lane.readers.mapped.clear()
+    lane.readers.mapping_version = "mended"
+    lane.load(File(50, [("A", "one"), ("B", "two")]))
+    assert lane.readers.mapped == ["A", "B"]
+
+
+def test_a_lead_that_was_deleted_and_comes_back_as_it_was_is_mapped_and_sent() -> None:
+    """Its row is the one it was made from, and still something is sent."""
+    lane = Lane()
+    lane.load(FIRST, File(20, [("A", "one")]), File(30, FIRST.rows))
+    assert lane.names() == {"A": "one", "B": "one"}
