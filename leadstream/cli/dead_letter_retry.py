@@ -156,7 +156,7 @@ def _print_left_out(chosen: _Selection) -> None:
     if not chosen.count:
         typer.echo("nothing to retry")
     if chosen.settled:
-        typer.echo(f"{chosen.settled:,} are settled already and were left alone")
+        typer.echo(f"{chosen.settled:,} {'is' if chosen.settled == 1 else 'are'} settled already and left alone")
     for stage, count in sorted(chosen.other_stages.items()):
         typer.echo(
             f"{count:,} failed at {stage}, before there was a row to map → {OTHER_WAYS.get(stage, 'see dlq show')}"

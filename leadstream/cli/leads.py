@@ -52,9 +52,17 @@ def show(
     )
     typer.echo("\nhistory")
     print_table(
-        ("from (UTC)", "until (UTC)", "op", "changed", "load", "row"),
+        ("from (UTC)", "until (UTC)", "op", "changed", "load", "row", "replay"),
         [
-            (h["valid_from"], h["valid_to"], h["op"], h["changed_fields"], h["load_id"], h["row_number"])
+            (
+                h["valid_from"],
+                h["valid_to"],
+                h["op"],
+                h["changed_fields"],
+                h["load_id"],
+                h["row_number"],
+                h["replay_id"],
+            )
             for h in document["history"]
         ],
         empty="  none",

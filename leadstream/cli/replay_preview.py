@@ -118,20 +118,22 @@ def counts_document(counts: Mapping[str, int]) -> dict[str, int]:
 def print_counts(counts: Mapping[str, int], *, is_dry: bool) -> None:
     """The counts of a replay for people."""
     would = "would be " if is_dry else ""
-    print_pairs(
-        {
-            "rows looked at": text(counts["rows"]),
-            f"leads {would}inserted": text(counts["inserted"]),
-            f"leads {would}updated": text(counts["updated"]),
-            "rows that say what is known": text(counts["unchanged"]),
-            "rows a newer one has overtaken": text(counts["stale"]),
-            f"dead letters {would}fixed": text(counts["fixed"]),
-            "dead letters that fail again": text(counts["failed_again"]),
-            "dead letters overtaken": text(counts["overtaken"]),
-            f"rows {'that would newly fail' if is_dry else 'that newly failed'}": text(counts["newly_failed"]),
-            f"change records {'to send' if is_dry else 'sent'}": text(counts["sent"]),
-        }
-    )
+    shown = {
+        "rows looked at": counts["rows"],
+        f"leads {would}inserted": counts["inserted"],
+        f"leads {would}updated": counts["updated"],
+        "rows that say what is known": counts["unchanged"],
+    }
+    rare = {
+        "rows a newer one has overtaken": counts["stale"],
+        f"rows that {'would newly fail' if is_dry else 'newly failed'}": counts["newly_failed"],
+        "dead letters that fail again": counts["failed_again"],
+        f"dead letters {would}fixed": counts["fixed"],
+        "dead letters overtaken": counts["overtaken"],
+    }
+    shown |= {name: count for name, count in rare.items() if count}
+    shown[f"change records {'to send' if is_dry else 'sent'}"] = counts["sent"]
+    print_pairs({name: text(count) for name, count in shown.items()})
 
 
 async def previewed(
