@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from typing import Any
 
 import asyncpg
@@ -35,6 +35,9 @@ COMMAND_TIMEOUT_SECONDS = 60
 CLOSE_TIMEOUT_SECONDS = 5
 IDLE_IN_TRANSACTION_MILLISECONDS = 15_000
 """A process that was paused inside its transaction holds locks; after this the server ends its session."""
+LOCK_TIMEOUT_MILLISECONDS = 20_000
+"""The server does not call a session idle whose process was paused within a statement (in COPY, in a message that is
+half sent, between preparing and executing). Who has waited this long for such a one asks the server to end it."""
 
 VALUE_ERRORS = (
     asyncpg.DataError,
@@ -92,11 +95,9 @@ class PostgresOutput:
     async def offsets(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
         """Where each partition is to be read on; 0 when it was never read. Waits for a writer that is committing."""
         topics, numbers = [p.topic for p in partitions], [p.partition for p in partitions]
-        with self._errors_translated():
-            connection = await self._connected()
-            async with self._transaction(connection):
-                await connection.execute(query("begin_offsets"), topics, numbers)
-                return await self._lock_offsets(connection, partitions)
+        async with self._session() as connection, self._transaction(connection):
+            await connection.execute(query("begin_offsets"), topics, numbers)
+            return await self._lock_offsets(connection, partitions)
 
     async def write(self, batch: Batch) -> None:
         """Write the batch and move its partitions' offsets, all or nothing.
@@ -107,8 +108,7 @@ class PostgresOutput:
         Raises:
             FencedError: the offsets are not where this reader left them: another one has written since.
         """
-        with self._errors_translated():
-            connection = await self._connected()
+        async with self._session() as connection:
             try:
                 await self._write(connection, batch, one_by_one=False)
             except VALUE_ERRORS as exc:
@@ -225,6 +225,18 @@ class PostgresOutput:
         if status != f"UPDATE {len(partitions)}":
             raise FencedError("the offsets in Postgres have moved", hint="another sink has written since")
 
+    @contextlib.asynccontextmanager
+    async def _session(self) -> AsyncIterator[asyncpg.Connection]:
+        with self._errors_translated():
+            connection = await self._connected()
+            try:
+                yield connection
+            except asyncpg.LockNotAvailableError:
+                ended = await connection.fetch(query("end_paused_writers"))
+                if ended:
+                    log.warning("paused_writers_ended", sessions=len(ended))
+                raise
+
     async def _connected(self) -> asyncpg.Connection:
         if self._connection is None:
             connection = await asyncpg.connect(
@@ -234,6 +246,7 @@ class PostgresOutput:
                 server_settings={
                     "application_name": "leadstream sink",
                     "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_MILLISECONDS),
+                    "lock_timeout": str(LOCK_TIMEOUT_MILLISECONDS),
                 },
             )
             self._connection = connection

@@ -42,6 +42,23 @@ JOIN unnest($1::text[], $2::integer[]) AS wanted (topic, partition)
 ORDER BY offsets.topic, offsets.partition
 FOR UPDATE OF offsets;
 
+-- name: end_paused_writers
+-- End the sessions of sinks that have offsets locked and for the length of lock_timeout have been within a statement
+-- whose client says nothing: a process that was paused there, or a connection whose other end is gone. What they come
+-- back with is refused. A writer whose statement is at work waits for no client, and goes on.
+SELECT pg_terminate_backend(pid)
+FROM pg_stat_activity AS session
+WHERE datname = current_database()
+    AND usename = current_user
+    AND application_name = current_setting('application_name')
+    AND state = 'active'
+    AND wait_event = 'ClientRead'
+    AND state_change < now() - current_setting('lock_timeout')::interval
+    AND EXISTS (
+        SELECT FROM pg_locks
+        WHERE pg_locks.pid = session.pid AND relation = 'sink_offsets'::regclass AND mode = 'RowShareLock' AND granted
+    );
+
 -- name: advance_offsets
 -- Move partitions (topics $1, partitions $2) from the expected offsets $3 to $4; who expects wrongly moves nothing.
 UPDATE sink_offsets
