@@ -97,7 +97,7 @@ def test_the_last_event_of_a_letter_decides_and_all_its_attempts_count() -> None
                     mapping_version="m2",
                     stage=stage,
                     reasons=reasons,
-                )  # fmt: skip
+                )
             )
         )
         assert found is not None
