@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 CODE := leadstream producer processors schemas sink tests
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format lock up down clean bench-refresh bench-state
+.PHONY: help install demo test test-long check format lock up down clean bench-refresh bench-state
 
 help: ## List the commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ demo: install ## Start everything, load sample files of three vendors, show what
 
 test: install ## Run the tests (unit, integration, acceptance) on real parts
 	$(BIN)/pytest
+
+test-long: install ## Run the tests that take minutes
+	$(BIN)/pytest -m long
 
 check: install ## Check format, lint, types, and that no schema breaks its readers
 	$(BIN)/ruff format --check .

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ DAMAGED_SHARE = 0.002
 """Of the rows, for each kind of damage; at least one of each kind in a file of 10 rows and more."""
 MIN_ROWS_FOR_DAMAGE = 10
 CUT_OFF_CELLS = 14
+COUNTED = ("inserted", "updated", "unchanged", "deleted", "damaged", "duplicates", "different_duplicates")
 DAMAGES = ("too_few_cells", "too_many_cells", "no_phone")
 BYTES_AS_TEXT = "latin-1"
 """Maps every byte to one character and back, so that a file passes through unharmed whatever its encoding."""
@@ -53,6 +55,7 @@ class ChangeInfo:
     """What a complete refresh by the changed file must come to, after a load of the file it was made from.
 
     Of a file with damaged rows, ``deleted`` counts deletes that are held: such a row may be any lead's.
+    ``rows`` = ``inserted`` + ``updated`` + ``unchanged`` + ``duplicates`` + ``damaged``.
     """
 
     rows: int
@@ -61,6 +64,16 @@ class ChangeInfo:
     unchanged: int
     deleted: int
     damaged: int
+    duplicates: int = 0
+    """Rows that a later row with their key overtakes."""
+    different_duplicates: int = 0
+    """Of them, those of leads whose rows differ. Each may cost a record of its own: a change is sent before it is known
+    that the file says otherwise further down."""
+
+    @property
+    def changes(self) -> int:
+        """Records that the load must send, tombstones aside; up to ``different_duplicates`` more are right, too."""
+        return self.inserted + self.updated + self.deleted
 
 
 def write_sample(name: VendorName, path: Path, rows: int, seed: int, *, damage: bool = True) -> SampleInfo:
@@ -84,19 +97,28 @@ def change_sample(
     update: float = 0.01,
     delete: float = 0.01,
     insert: float = 0.01,
+    duplicate: float = 0.0,
+    reorder: bool = False,
 ) -> ChangeInfo:
-    """Make the next week's file from a sample: shares of its good rows get a new phone, leave, and are added.
+    """Make the next week's file from a sample: shares of its leads get a new phone, leave, and are added.
 
-    Damaged rows stay as they are, but for a cut-off last row, which leaves.
+    Damaged rows stay as they are, but for a cut-off last row, which leaves. Of rows with one key in ``path_in`` the
+    last is the lead. ``duplicate``: share of the leads that stand in the new file two or three times, every other one
+    of them with another new phone each time. ``reorder``: all rows change places; the file is held in memory for it.
 
     Raises:
         BadRecordError: ``path_in`` is not a sample file (code ``not_a_sample``).
     """
-    one, next_serial = _read_vendor_and_next_serial(path_in)
-    change = _Change(one, Pools(seed), update=update, delete=delete, insert=insert, next_serial=next_serial)
+    one, last_rows, next_serial = _read_leads(path_in)
+    pools = Pools(seed)
+    change = _Change(one, pools, update=update, delete=delete, insert=insert, duplicate=duplicate)
     with _open_records(path_in) as records:
         next(records)
-        _write(path_out, one, change.lines(records), encoding=BYTES_AS_TEXT)
+        lines: Iterable[str] = change.lines(records, last_rows, next_serial)
+        if reorder:
+            lines = list(lines)
+            pools.random.shuffle(lines)
+        _write(path_out, one, lines, encoding=BYTES_AS_TEXT)
     return change.info()
 
 
@@ -169,7 +191,8 @@ def _open_records(path: Path) -> Iterator[Iterator[tuple[str, Cells]]]:
         yield records()
 
 
-def _read_vendor_and_next_serial(path: Path) -> tuple[Vendor, int]:
+def _read_leads(path: Path) -> tuple[Vendor, dict[int, int], int]:
+    """The vendor, the last row of each lead whose key stands there more than once (by serial), the next serial."""
     with _open_records(path) as records:
         header, _cells = next(records, ("", []))
         one = vendor_of_header(header)
@@ -177,60 +200,84 @@ def _read_vendor_and_next_serial(path: Path) -> tuple[Vendor, int]:
             raise BadRecordError(
                 f"{path}: not a sample file", code="not_a_sample", hint="make one with leadstream samples"
             )
-        last = max((one.serial_of(cells[one.key_column]) for _text, cells in records), default=FIRST_SERIAL)
-    return one, last + 1
+        seen: set[int] = set()
+        last_rows: dict[int, int] = {}
+        for number, (_text, cells) in enumerate(records):
+            serial = one.serial_of(cells[one.key_column])
+            if serial in seen and _is_good(one, cells):
+                last_rows[serial] = number
+            seen.add(serial)
+    return one, last_rows, max(seen, default=FIRST_SERIAL) + 1
+
+
+def _is_good(one: Vendor, cells: Cells) -> bool:
+    return len(cells) == one.columns and bool(cells[one.phone_column])
 
 
 class _Change:
     """One pass over a sample's records, counting what it does to them."""
 
     def __init__(
-        self, one: Vendor, pools: Pools, *, update: float, delete: float, insert: float, next_serial: int
+        self, one: Vendor, pools: Pools, *, update: float, delete: float, insert: float, duplicate: float
     ) -> None:
         self._vendor, self._pools = one, pools
-        self._update, self._delete, self._insert = update, delete, insert
-        self._next_serial = next_serial
-        self._inserted = self._updated = self._unchanged = self._deleted = self._damaged = 0
+        self._update, self._delete, self._insert, self._duplicate = update, delete, insert, duplicate
+        self._counts: Counter[str] = Counter()
 
-    def lines(self, records: Iterator[tuple[str, Cells]]) -> Iterator[str]:
-        for text, cells in records:
-            if len(cells) != self._vendor.columns or not cells[self._vendor.phone_column]:
-                cut_off = text.count('"') % 2 == 1
-                if not cut_off:
-                    self._damaged += 1
+    def lines(self, records: Iterator[tuple[str, Cells]], last_rows: dict[int, int], next_serial: int) -> Iterator[str]:
+        """The rows of the changed file; those that repeat a lead come last."""
+        repeated: list[str] = []
+        leads = 0
+        for number, (text, cells) in enumerate(records):
+            if not _is_good(self._vendor, cells):
+                if text.count('"') % 2 == 0:  # else it is the cut-off row
+                    self._counts["damaged"] += 1
                     yield text
                 continue
-            yield from self._changed(text, cells)
-        good = self._updated + self._unchanged + self._deleted
-        for _ in range(round(good * self._insert)):
-            self._inserted += 1
-            line = ",".join(self._vendor.row(self._pools, self._next_serial))
-            self._next_serial += 1
-            yield line.encode().decode(BYTES_AS_TEXT)
+            serial = self._vendor.serial_of(cells[self._vendor.key_column])
+            if last_rows.get(serial, number) != number:
+                continue  # a later row overtook it
+            leads += 1
+            chance = self._pools.random.random()
+            if chance < self._delete:
+                self._counts["deleted"] += 1
+                continue
+            is_updated = chance < self._delete + self._update
+            first, *others = self._rows_of(text, cells, "updated" if is_updated else "unchanged")
+            yield first
+            repeated += others
+        for serial in range(next_serial, next_serial + round(leads * self._insert)):
+            line = ",".join(self._vendor.row(self._pools, serial)).encode().decode(BYTES_AS_TEXT)
+            first, *others = self._rows_of(line, next(csv.reader([line])), "inserted")
+            yield first
+            repeated += others
+        yield from repeated
 
     def info(self) -> ChangeInfo:
-        return ChangeInfo(
-            rows=self._inserted + self._updated + self._unchanged + self._damaged,
-            inserted=self._inserted,
-            updated=self._updated,
-            unchanged=self._unchanged,
-            deleted=self._deleted,
-            damaged=self._damaged,
-        )
+        """What was done, once all lines were taken."""
+        counts = self._counts
+        rows = sum(counts[name] for name in ("inserted", "updated", "unchanged", "duplicates", "damaged"))
+        return ChangeInfo(rows=rows, **{name: counts[name] for name in COUNTED})
 
-    def _changed(self, text: str, cells: Cells) -> Iterator[str]:
-        chance = self._pools.random.random()
-        if chance < self._delete:
-            self._deleted += 1
-        elif chance < self._delete + self._update:
-            self._updated += 1
-            yield _with_cell(cells, self._vendor.phone_column, self._other_phone(cells[self._vendor.phone_column]))
-        else:
-            self._unchanged += 1
-            yield text
+    def _rows_of(self, text: str, cells: Cells, fate: str) -> list[str]:
+        """The rows of one lead that stays or comes; ``text`` and ``cells`` are its row as it is."""
+        repeats, differ = 0, False
+        if self._duplicate and self._pools.random.random() < self._duplicate:
+            repeats, differ = self._pools.number(1, 2), self._pools.random.random() < 0.5
+        if differ and fate == "unchanged":
+            fate = "updated"  # none of its rows has the old phone
+        self._counts[fate] += 1
+        self._counts["duplicates"] += repeats
+        self._counts["different_duplicates"] += repeats * differ
+        phones = [cells[self._vendor.phone_column]]
+        rows = []
+        for _ in range(1 + repeats if differ else fate == "updated"):
+            phones.append(self._other_phone(phones))
+            rows.append(_with_cell(cells, self._vendor.phone_column, phones[-1]))
+        return rows if differ else (rows or [text]) * (1 + repeats)
 
-    def _other_phone(self, phone: str) -> str:
-        while (other := self._vendor.phone(self._pools)) == phone:
+    def _other_phone(self, phones: list[str]) -> str:
+        while (other := self._vendor.phone(self._pools)) in phones:
             pass
         return other
 

@@ -125,6 +125,28 @@ def test_a_changed_sample_differs_exactly_as_it_says(name: VendorName, damage: b
     assert (info.damaged > 0) == damage
 
 
+@pytest.mark.parametrize("name", ALL)
+def test_duplicates_and_reordered_rows_are_counted_too(name: VendorName, tmp_path: Path) -> None:
+    """Of rows with one key the last is the lead, in both files; each earlier one is a duplicate."""
+    write_sample(name, tmp_path / "1", 2_000, 7, damage=False)
+    for week in (2, 3):
+        info = change_sample(tmp_path / str(week - 1), tmp_path / str(week), seed=week, duplicate=0.2, reorder=True)
+        old, new = _good(name, tmp_path / str(week - 1)), _good(name, tmp_path / str(week))
+        rows = _records(tmp_path / str(week))
+        assert info.rows == len(rows) == len(new) + info.duplicates
+        kept = Counter(old[key] == new[key] for key in old.keys() & new.keys())
+        assert (info.updated, info.unchanged) == (kept[False], kept[True])
+        assert (info.inserted, info.deleted) == (len(new.keys() - old.keys()), len(old.keys() - new.keys()))
+        assert [row for row in new if row in old][:100] != list(old)[:100]
+        contents: dict[str, list[list[str]]] = {}
+        for row in rows:
+            contents.setdefault(row[VENDORS[name].key_column], []).append(row)
+        different = [same for same in contents.values() if len({tuple(row) for row in same}) > 1]
+        assert info.different_duplicates == sum(len(same) - 1 for same in different)
+        assert 0 < info.different_duplicates < info.duplicates
+        assert all(len({tuple(row) for row in same}) == len(same) for same in different)
+
+
 def test_a_change_without_shares_keeps_every_byte(tmp_path: Path) -> None:
     """With nothing to change, the next week's file is the same file."""
     for name in ALL:
