@@ -7,35 +7,72 @@ names stand, and they are replaced there.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
+from leadstream.source_config import SourceConfig, ValueSpec
+from leadstream.source_yaml import YamlPath
 from leadstream.text import clean_header
 
 _COLUMN_KEYS = frozenset({"column", "first_of", "join", "columns"})
 """Keys of a field, a group or a part of the key under which columns are named; see ``leadstream.source_config``."""
 _ONE_LINE_STYLES = frozenset({None, "", "'", '"'})
+_MERGE_KEY = "<<"
+_PROPERTIES = re.compile(r"(?:[&!]\S*\s+)*")
+"""An anchor and a tag, which the parser counts among a scalar."""
 
 
-def rename_columns(text: str, renames: Mapping[str, str]) -> tuple[str, set[str]]:
-    """The text of a source's YAML with other column names, and which of ``renames`` (old: new) it does not name.
+@dataclass(frozen=True)
+class NamedColumn:
+    """A place where a source names a column: ``path`` in the mapping, ``file`` and ``line`` (1-based)."""
+
+    column: str
+    path: YamlPath
+    file: Path
+    line: int
+
+
+def named_columns(config: SourceConfig) -> list[NamedColumn]:
+    """Every place, in the source's file or in the defaults, that names a column and is in force."""
+    paths: list[tuple[str, YamlPath]] = [
+        (part.column, ("key", index, "column")) for index, part in enumerate(config.key)
+    ]
+    specs: list[tuple[YamlPath, ValueSpec]] = [(("fields", name), spec) for name, spec in config.fields.items()]
+    specs += [(("groups", index), spec) for index, spec in enumerate(config.groups)]
+    for path, spec in specs:
+        if spec.column is not None:
+            paths.append((spec.column, (*path, "column")))
+        for key in ("first_of", "join", "columns"):
+            paths += [(column, (*path, key, index)) for index, column in enumerate(getattr(spec, key) or ())]
+    paths += [(column, ("required_columns", index)) for index, column in enumerate(config.named_columns or ())]
+    return [NamedColumn(column, path, *config.place(path)) for column, path in paths]
+
+
+def rename_columns(text: str, renames: Mapping[str, str]) -> str:
+    """The text of a source's YAML with other column names (old: new), where they stand on one line.
 
     Columns are compared as everywhere: case and white space do not count. ``text`` must be a source's YAML that can
-    be used.
+    be used. What still has an old name afterwards, :func:`named_columns` tells: it stands in the defaults, or is
+    written over several lines.
     """
     new_names = {clean_header(old): new for old, new in renames.items()}
     places: dict[int, ScalarNode] = {}  # by position: an alias leads to the same place as its anchor
     for node in _column_nodes(YAML(typ="rt").compose(text)):
-        if clean_header(node.value) in new_names and node.style in _ONE_LINE_STYLES:
+        is_on_one_line = node.style in _ONE_LINE_STYLES and node.start_mark.line == node.end_mark.line
+        if clean_header(node.value) in new_names and is_on_one_line:
             places[node.start_mark.index] = node
     for start, node in sorted(places.items(), reverse=True):
         new = new_names[clean_header(node.value)]
+        properties = _PROPERTIES.match(text[start : node.end_mark.index])
+        start += properties.end() if properties else 0
         text = text[:start] + _scalar(" ".join(new.split()), node.style) + text[node.end_mark.index :]
-    named = {clean_header(node.value) for node in places.values()}
-    return text, {old for old in renames if clean_header(old) not in named}
+    return text
 
 
 def _column_nodes(root: Node | None) -> Iterator[ScalarNode]:
@@ -63,8 +100,19 @@ def _scalars(node: Node | None) -> Iterator[ScalarNode]:
 
 
 def _entries(node: Node | None) -> Iterator[tuple[str, Node]]:
+    """The entries of a mapping; what merge keys bring in comes last, and is not in force where the key came before."""
     if isinstance(node, MappingNode):
-        yield from ((str(key.value), value) for key, value in node.value)
+        entries = [(str(key.value), value) for key, value in node.value]
+        own = {key for key, _value in entries}
+        for key, value in entries:
+            if key != _MERGE_KEY:
+                yield key, value
+        for key, merged in entries:
+            for mapping in (merged, *_items(merged)) if key == _MERGE_KEY else ():
+                for name, value in _entries(mapping):
+                    if name not in own:
+                        own.add(name)
+                        yield name, value
 
 
 def _items(node: Node | None) -> list[Node]:
@@ -82,6 +130,8 @@ def _scalar(name: str, style: str | None) -> str:
 
 def _is_plain(name: str) -> bool:
     """Whether a name needs no quotes, neither on a line of its own nor inside brackets."""
+    if name[0] in "&*!":  # an anchor, an alias, a tag
+        return False
     try:
         read = YAML(typ="safe", pure=True).load(f"- {{k: [{name}, {name}]}}\n- k: {name}\n")
     except YAMLError:

@@ -18,19 +18,33 @@ Places = dict[YamlPath, tuple[Path, int]]
 
 
 def read_yaml(file: Path) -> tuple[dict[str, Any], Places]:
-    """The mapping in ``file`` and the place of each value.
-
-    Keys become text (``true:`` is the key ``"true"``), dates ISO text.
+    """The mapping in ``file`` and the place of each value; see :func:`parse_yaml`.
 
     Raises:
         MappingError: the file cannot be read, is no YAML, or holds no mapping; names the line.
     """
     try:
-        document = YAML(typ="rt").load(file.read_text("utf-8"))
+        text = file.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as exc:
         raise MappingError(f"cannot be read: {exc}", file=file, hint="save it as readable UTF-8 text") from exc
+    return parse_yaml(text, file)
+
+
+def parse_yaml(text: str, file: Path) -> tuple[dict[str, Any], Places]:
+    """The mapping in a text, and the place of each value as if the text stood in ``file``.
+
+    Keys become text (``true:`` is the key ``"true"``), dates ISO text. What a merge key (``<<``) or an alias brings in
+    has the place where it is written.
+
+    Raises:
+        MappingError: it is no YAML, or holds no mapping; names the line.
+    """
+    try:
+        document = YAML(typ="rt").load(text)
     except YAMLError as exc:
         raise _syntax_error(exc, file) from exc
+    except Exception as exc:  # e.g. AttributeError, for a merge key that brings in the mapping it stands in
+        raise MappingError(f"is no YAML ({type(exc).__name__})", file=file, hint="correct its aliases (`*`)") from exc
     if document is None:
         document = CommentedMap()
     if not isinstance(document, CommentedMap):
@@ -67,7 +81,7 @@ def _plain(node: Any, path: YamlPath, file: Path, places: Places) -> Any:
         result: dict[str, Any] = {}
         for key, value in node.items():
             name = str(key).lower() if isinstance(key, bool) else str(key)
-            places[(*path, name)] = (file, node.lc.key(key)[0] + 1)
+            places[(*path, name)] = (file, _line_of(node, key))
             result[name] = _plain(value, (*path, name), file, places)
         return result
     if isinstance(node, CommentedSeq):
@@ -82,6 +96,14 @@ def _plain(node: Any, path: YamlPath, file: Path, places: Places) -> Any:
         if isinstance(node, kind):
             return kind(node)  # ruamel's scalars remember their style; we do not want it
     return str(node)
+
+
+def _line_of(node: CommentedMap, key: Any) -> int:
+    """The line of a key, its own or one that a merge key brings in."""
+    while key not in (node.lc.data or ()):
+        node = next(merged for merged in node.merge if key in merged)
+    line: int = node.lc.key(key)[0] + 1
+    return line
 
 
 def _syntax_error(exc: YAMLError, file: Path) -> MappingError:

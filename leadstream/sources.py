@@ -18,7 +18,7 @@ from leadstream.errors import ConfigError, MappingError
 from leadstream.log import get_logger
 from leadstream.source_config import SourceConfig
 from leadstream.source_errors import explain
-from leadstream.source_yaml import Places, merge, merge_places, place_of, read_yaml
+from leadstream.source_yaml import Places, merge, merge_places, parse_yaml, place_of, read_yaml
 from leadstream.text import clean_header
 from schemas.topics import SOURCE_NAME
 
@@ -97,15 +97,17 @@ def read_sources(
     return dict(sorted(configs.items())), errors
 
 
-def read_trial(file: Path, directory: Path, name: str) -> SourceConfig:
+def read_trial(file: Path, directory: Path, name: str, text: str | None = None) -> SourceConfig:
     """A mapping that is not in use yet: ``file``, read as if it were the YAML of source ``name`` in ``directory``.
+
+    ``text``: instead of what the file holds.
 
     Raises:
         MappingError: the first thing that is wrong, with file and line.
     """
     defaults_file = directory / DEFAULTS_FILE_NAME
     defaults, places = read_yaml(defaults_file) if defaults_file.exists() else ({}, {})
-    config, errors = _read_source(file, name, defaults, places)
+    config, errors = _read_source(file, name, defaults, places, text)
     if config is None:
         raise errors[0]
     return config
@@ -197,13 +199,13 @@ def _fingerprint(directory: Path) -> tuple[tuple[str, int, int], ...]:
 
 
 def _read_source(
-    file: Path, name: str, defaults: dict[str, Any], default_places: Places
+    file: Path, name: str, defaults: dict[str, Any], default_places: Places, text: str | None = None
 ) -> tuple[SourceConfig | None, list[MappingError]]:
     if not SOURCE_NAME.fullmatch(name):
         hint = "name the file with at most 63 lower-case letters, digits, - and _"
         return None, [MappingError(f"{name!r} cannot be the name of a source", file=file, hint=hint)]
     try:
-        own, own_places = read_yaml(file)
+        own, own_places = read_yaml(file) if text is None else parse_yaml(text, file)
     except MappingError as exc:
         return None, [exc]
     document = merge(defaults, own)

@@ -17,8 +17,8 @@ from leadstream.cli.output import JsonOption, print_json, print_table
 from leadstream.cli.sources import find_source
 from leadstream.errors import LeadstreamError
 from leadstream.settings import Settings
-from leadstream.source_patch import rename_columns
-from leadstream.sources import SourceConfig
+from leadstream.source_patch import NamedColumn, named_columns, rename_columns
+from leadstream.sources import SourceConfig, clean_header, read_trial
 
 if TYPE_CHECKING:
     from producer.arrivals import Arrival
@@ -38,12 +38,12 @@ class _Finding:
 
 @dataclass(frozen=True)
 class _Patch:
-    """A source's YAML with the suggested names; ``elsewhere``: lost columns that this file does not name."""
+    """A source's YAML with the suggested names; ``by_hand``: places that must be changed by hand, with the new name."""
 
     file: Path
     before: str
     after: str
-    elsewhere: set[str]
+    by_hand: list[tuple[NamedColumn, str]]
 
     @property
     def diff(self) -> str:
@@ -80,8 +80,7 @@ def drift(
         print_json(_document(config, finding, patch, applied=applied))
     else:
         _print(config, finding, patch, applied=applied)
-    mended = {lost.column for lost in finding.judgement.lost if applied and lost.suggestion} - patch.elsewhere
-    if any(lost.required and lost.column not in mended for lost in finding.judgement.lost):
+    if _still_missing(finding.judgement, patch, applied=applied):
         raise typer.Exit(1)
 
 
@@ -122,8 +121,20 @@ def _patch(settings: Settings, config: SourceConfig, judgement: Judgement) -> _P
     file = settings.sources_dir / f"{config.name}.yaml"
     before = file.read_bytes().decode()  # line ends stay what they are
     renames = {lost.column: lost.suggestion.column for lost in judgement.lost if lost.suggestion}
-    after, elsewhere = rename_columns(before, renames)
-    return _Patch(file, before, after, elsewhere)
+    after = rename_columns(before, renames)
+    new_names = {clean_header(old): new for old, new in renames.items()}
+    named = [
+        (place, new_names.get(clean_header(place.column)))
+        for place in named_columns(read_trial(file, settings.sources_dir, config.name, after))
+    ]
+    return _Patch(file, before, after, [(place, new) for place, new in named if new is not None])
+
+
+def _still_missing(judgement: Judgement, patch: _Patch, *, applied: bool) -> bool:
+    """Whether a column that the mapping needs is missing after what was done."""
+    by_hand = {clean_header(place.column) for place, _new in patch.by_hand}
+    mended = {lost.column for lost in judgement.lost if lost.suggestion and clean_header(lost.column) not in by_hand}
+    return any(lost.required and not (applied and lost.column in mended) for lost in judgement.lost)
 
 
 def _write(file: Path, text: str) -> None:
@@ -159,6 +170,10 @@ def _document(config: SourceConfig, finding: _Finding, patch: _Patch, *, applied
         ],
         "file": str(patch.file),
         "patch": patch.diff,
+        "by_hand": [
+            {"file": str(place.file), "line": place.line, "path": _dotted(place), "column": place.column, "new": new}
+            for place, new in patch.by_hand
+        ],
         "applied": applied,
     }
 
@@ -189,15 +204,34 @@ def _print(config: SourceConfig, finding: _Finding, patch: _Patch, *, applied: b
     typer.echo("")
     if patch.diff:
         typer.echo(patch.diff)
-    for column in sorted(patch.elsewhere):
-        typer.echo(f"column {column!r} is named in the sources' defaults, not in {patch.file}: mend it there by hand")
+    _print_by_hand(patch)
     for lost in judgement.lost:
         if lost.required and lost.suggestion is None:
             typer.echo(f"column {lost.column!r}: name its new column in {patch.file}, or take it out of the mapping")
     if applied:
-        typer.echo(f"written: {patch.file}" + ("; the held load now goes on by itself" if finding.load_id else ""))
+        missing = _still_missing(judgement, patch, applied=True)
+        then = "the held load goes on once the rest is mended" if missing else "the held load now goes on by itself"
+        typer.echo(f"written: {patch.file}" + (f"; {then}" if finding.load_id else ""))
     elif patch.diff:
         typer.echo(f"leadstream sources drift {config.name} --apply writes this")
+
+
+def _print_by_hand(patch: _Patch) -> None:
+    if not patch.by_hand:
+        return
+    typer.echo("to be changed by hand:")
+    for place, new in patch.by_hand:
+        lines = patch.after.splitlines() if place.file == patch.file else place.file.read_text("utf-8").splitlines()
+        typer.echo(f"  {place.file}:{place.line}: {lines[place.line - 1].strip()}")
+        typer.echo(f"    {_dotted(place)}: {place.column!r} is now {new!r}")
+    if any(place.file != patch.file for place, _new in patch.by_hand):
+        typer.echo(f"  the defaults are those of every source: what concerns this one alone is said in {patch.file}")
+    if any(place.file == patch.file for place, _new in patch.by_hand):
+        typer.echo("  a name that is written over several lines: write it on one")
+
+
+def _dotted(place: NamedColumn) -> str:
+    return ".".join(map(str, place.path))
 
 
 def _percent(value: int | None) -> str:

@@ -117,6 +117,27 @@ async def test_what_has_no_likely_new_name_is_left_to_people(system: System, tmp
     assert "column 'County': name its new column in " in drift.stdout
 
 
+async def test_what_must_be_changed_by_hand_is_shown_with_its_line(system: System, tmp_path: Path) -> None:
+    """The rest is written; the load stays held until the last name is mended, and then goes on by itself."""
+    by_hand = {"county: County": "county: |-\n    County", "phone: Phone#": "phone: &tel Phone#\n  phone2: *tel"}
+    system.add_source("handmade", "nevada", **by_hand)
+    yaml = system.sources_dir / "handmade.yaml"
+    _first, second = weeks(tmp_path, {b"Phone#": b"Phone", b"County": b"County Name"})
+    held = await system.load("handmade", second.read_bytes(), "week2.csv")
+    assert held["status"] == "held", held
+    applied = await leadstream(system, "sources", "drift", "handmade", "--apply")
+    assert applied.returncode == 1 and "the held load goes on once the rest is mended" in applied.stdout, applied
+    text = yaml.read_text()
+    assert "phone: &tel Phone\n  phone2: *tel\n" in text
+    line = text.splitlines().index("  county: |-") + 1
+    assert (
+        f"handmade.yaml:{line}: county: |-\n    fields.county.column: 'County' is now 'County Name'" in applied.stdout
+    )
+    yaml.write_text(text.replace("|-\n    County\n", "County Name\n"))
+    done = await system.finished("handmade", held["object_version"], among={"done"}, name="week2.csv")
+    assert (done["inserted"], done["dead_letters"]) == (60, 0), done
+
+
 async def test_a_source_without_a_file_or_a_name_is_said_in_one_line(system: System) -> None:
     """Nothing to look at is an error with what to do."""
     system.add_source("fileless", "texas")

@@ -1,4 +1,4 @@
-"""Drift: a header against the mapping, the likeliest new name of a lost column, and the patch for the YAML."""
+"""Drift: a header against the mapping, and the likeliest new name of a lost column."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from leadstream.source_patch import rename_columns
 from leadstream.sources import SourceConfig, load_sources
 from producer.drift import Judgement, judge
 from tests.system import ROOT
@@ -182,37 +181,3 @@ def test_each_kind_of_field_knows_its_cells(field: str, cells: list[str], tmp_pa
     judgement = judge(source, ["Id", "Zz", "Lost one"], None, rows)
     assert _suggested(judgement) == {"Lost": "Lost one"}
     assert judgement.lost[0].suggestion is not None and judgement.lost[0].suggestion.likeness.values == 100
-
-
-def test_the_patch_changes_column_names_and_nothing_else() -> None:
-    """In key, fields, groups and lists; comments, order, quotes and layout stay."""
-    new, elsewhere = rename_columns(YAML, {"phone#": "Phone", "Since": "Issued", "Street": "St: No", "Id": "Id #"})
-    assert elsewhere == set()
-    assert new == (
-        YAML.replace("Phone#", "Phone")
-        .replace("Since", "Issued")
-        .replace("column: Street", "column: 'St: No'")
-        .replace("column: Id", "column: 'Id #'")
-    )
-    assert rename_columns(new, {"Phone#": "Phone"}) == (new, {"Phone#"})
-
-
-@pytest.mark.parametrize(
-    "name", ["yes", "12", "null", "it's", "a, b", "- x", "[x]", '"q"', "Größe ✓", "x\ny", "{a}", "~"]
-)
-def test_a_patched_file_reads_as_the_new_name_whatever_it_is(name: str, tmp_path: Path) -> None:
-    """What would mean something else in YAML is quoted."""
-    fields = "{company: Old, county: \"Old\", operator: {join: [Old, 'Old']}}"
-    text = f"key: [{{column: Id}}]\r\nrequired: []\r\nfields: {fields}\r\n"
-    (tmp_path / "acme.yaml").write_bytes(rename_columns(text, {"Old": name})[0].encode())
-    assert load_sources(tmp_path)["acme"].columns == tuple(sorted(["Id", " ".join(name.split())]))
-    assert (tmp_path / "acme.yaml").read_bytes().count(b"\r\n") == 3
-
-
-def test_the_mappings_that_come_along_are_patched_in_place() -> None:
-    """A rename in each vendor's YAML changes the lines that name the column, no more."""
-    for vendor, old in (("nevada", "Credential Number"), ("oklahoma", "Primary Caregiver"), ("texas", "Operation #")):
-        before = (ROOT / "sources" / f"{vendor}.yaml").read_text()
-        after, elsewhere = rename_columns(before, {old: "Licence"})
-        changed = [new for was, new in zip(before.splitlines(), after.splitlines(), strict=True) if was != new]
-        assert elsewhere == set() and len(changed) == 2 and all("Licence" in line for line in changed)
