@@ -82,6 +82,8 @@ def run(arguments: Sequence[str]) -> int:
     try:
         code = command_tree().main(args=words or ["--help"], prog_name="leadstream", standalone_mode=False)
         sys.stdout.flush()
+    except sources.UnknownSourceError as exc:
+        return _report(str(exc), EXIT_WRONG_USE)
     except LeadstreamError as exc:
         return _report(str(exc), EXIT_FAILED)
     except typer.TyperException as exc:

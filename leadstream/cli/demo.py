@@ -19,7 +19,8 @@ from leadstream.cli.database import Row, connect
 from leadstream.cli.dead_letter_filters import EVERY
 from leadstream.cli.documents import GOOD, load_document
 from leadstream.cli.output import console, masked, table
-from leadstream.cli.put import find_source, keys_of, progress, upload, wait_for_load
+from leadstream.cli.put import keys_of, progress, upload, wait_for_load
+from leadstream.cli.sources import find_source
 from leadstream.sample_vendors import VendorName
 from leadstream.samples import write_sample
 from leadstream.settings import Settings

@@ -17,10 +17,10 @@ from leadstream.cli import session
 from leadstream.cli.database import Database, Row, connect
 from leadstream.cli.export_file import Format, columns, open_file
 from leadstream.cli.output import JsonOption, masked_lead, print_json
+from leadstream.cli.sources import find_source
 from leadstream.cli.times import word_or_time
 from leadstream.errors import LeadstreamError
 from leadstream.settings import S3Settings, Settings
-from leadstream.text import hint_for
 from schemas.topics import CANONICAL
 
 S3_SCHEME = "s3://"
@@ -88,7 +88,7 @@ def export(
 
 async def _export(settings: Settings, job: Job) -> dict[str, Any]:
     async with connect(settings.postgres) as database, database.transaction():
-        await _check_source(database, job.source)
+        await _check_source(settings, database, job.source)
         last = await database.row("last_export", job.name, job.source)
         at = datetime.now(UTC)
         if not job.dry_run:
@@ -181,10 +181,13 @@ def _check_place(job: Job, s3: S3Settings) -> None:
         )
 
 
-async def _check_source(database: Database, source: str) -> None:
+async def _check_source(settings: Settings, database: Database, source: str) -> None:
     known = [row["source"] for row in await database.rows("loaded_sources")]
     if source and source not in known:
-        raise LeadstreamError(f"nothing was ever loaded of source {source!r}", hint=hint_for(source, known))
+        find_source(settings, source)  # one that nobody knows is wrong use
+        raise LeadstreamError(
+            f"nothing was ever loaded of source {source!r}", hint=f"leadstream put FILE --source {source}"
+        )
 
 
 def _sentence(document: dict[str, Any]) -> str:

@@ -15,8 +15,7 @@ from leadstream.cli import session
 from leadstream.cli.database import Row, connect
 from leadstream.cli.documents import GOOD, SETTLED, load_document, seconds_taken, sum_sentence
 from leadstream.cli.output import JsonOption, console, print_json
-from leadstream.cli.sources import UnknownSourceError
-from leadstream.cli.sources import find_source as find_known_source
+from leadstream.cli.sources import find_source
 from leadstream.errors import LeadstreamError, TransientError
 from leadstream.settings import PostgresSettings, S3Settings, Settings
 from leadstream.sources import SourceConfig
@@ -78,19 +77,6 @@ def keys_of(files: Sequence[Path], source: SourceConfig, key: str | None) -> dic
     if len(keys) < len(files):
         raise typer.BadParameter("two files have the same name: put them one after the other", param_hint="FILE")
     return keys
-
-
-def find_source(settings: Settings, name: str) -> SourceConfig:
-    """The source a file is for.
-
-    Raises:
-        typer.BadParameter: there is none of this name; suggests one.
-        MappingError: its file cannot be used.
-    """
-    try:
-        return find_known_source(settings, name)
-    except UnknownSourceError as exc:
-        raise typer.BadParameter(f"{exc.message}, {exc.hint}", param_hint="--source") from exc
 
 
 async def upload(settings: S3Settings, keys: dict[str, Path]) -> list[Uploaded]:

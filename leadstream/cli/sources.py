@@ -18,7 +18,7 @@ app = typer.Typer()
 
 
 class UnknownSourceError(LeadstreamError):
-    """There is no source of that name."""
+    """There is no source of that name: wrong use, whichever command was given it."""
 
 
 @app.callback()

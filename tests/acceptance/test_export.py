@@ -157,7 +157,7 @@ async def test_a_misspelt_source_is_said_instead_of_an_empty_file(
 ) -> None:
     """The hint names the source that was meant."""
     done = await _run(system, "csv", tmp_path / "x.csv", "--source", "exportd")
-    assert done.returncode == 1 and "did you mean 'exported'?" in done.stderr
+    assert done.returncode == 2 and "did you mean exported?" in done.stderr
     assert _names(tmp_path) == []
 
 

@@ -157,11 +157,21 @@ def test_verbose_adds_the_traceback_wherever_it_stands(folder: Path) -> None:
         assert "Traceback" in done.stderr
 
 
-def test_a_misspelt_source_is_wrong_use_with_a_suggestion(folder: Path) -> None:
-    """put tells which source was meant."""
-    done = _leadstream(folder, "put", "list.csv", "--source", "acmme")
-    assert done.returncode == 2
-    assert "did you mean acme?" in done.stderr
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["put", "list.csv", "--source", "acmme"],
+        ["sources", "show", "acmme"],
+        ["sources", "drift", "acmme"],
+        ["replay", "--source", "acmme", "--dry-run"],
+    ],
+    ids=" ".join,
+)
+def test_a_misspelt_source_is_wrong_use_with_a_suggestion(arguments: list[str], folder: Path) -> None:
+    """Every command that is about one source tells which was meant, and ends with exit code 2."""
+    done = _leadstream(folder, *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "error: there is no source 'acmme' → did you mean acme?\n"
 
 
 def test_a_key_outside_the_source_is_wrong_use(folder: Path) -> None:
