@@ -7,7 +7,8 @@ READY := $(VENV)/.ready
 CODE := leadstream producer processors schemas sink tests
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-long check format lock up down clean bench-refresh bench-state
+.PHONY: help install demo test test-long check format lock up down clean \
+  bench bench-quick bench-refresh bench-state bench-lock
 
 help: ## List the commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +47,25 @@ lock: ## Resolve the dependencies anew (needs uv)
 	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --upgrade --quiet --output-file requirements.lock
 
+PEERS := .bench/venv
+PEERS_READY := $(PEERS)/.ready
+
+bench: install $(PEERS_READY) ## Measure every stage beside its bound and its peers (under 10 min on 2 free cores)
+	@$(BIN)/python -m bench
+	@$(PEERS)/bin/python -m bench.charts
+
+bench-quick: install $(PEERS_READY) ## The same, one small round: does everything still run, and what is far off
+	@$(BIN)/python -m bench --quick
+
+bench-lock: ## Resolve the peers of the bench anew (needs uv)
+	uv pip compile bench/requirements.in pyproject.toml --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-emit-find-links --upgrade --quiet --output-file bench/requirements.lock
+
+$(PEERS_READY): bench/requirements.lock
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r bench/requirements.lock
+	@touch $@
+
 bench-refresh: install ## Measure a refresh of which 1 % changed beside its first load (about 4 min)
 	@$(BIN)/python -m bench.refresh
 
@@ -59,4 +79,4 @@ down: ## Stop it
 	@$(BIN)/leadstream down
 
 clean: ## Remove .venv and all state of the embedded system
-	rm -rf $(VENV) .leadstream
+	rm -rf $(VENV) .leadstream .bench

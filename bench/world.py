@@ -19,8 +19,10 @@ import psutil
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from leadstream import kafka
+from leadstream.changelog import read_partition
 from leadstream.settings import KafkaSettings, RegistrySettings, TopicSettings
 from leadstream.stack.supervisor import Stack
+from leadstream.transaction import TransactionalProducer
 from schemas import topics
 from schemas.codec import Decoder
 from schemas.registry import Registry
@@ -37,6 +39,7 @@ class World(System):
     def __init__(self, stack: Stack, folder: Path) -> None:
         super().__init__(stack.environment, folder)
         self.home = stack.home
+        self.folder = folder
         self.kafka = KafkaSettings(bootstrap_servers=stack.environment["KAFKA_BOOTSTRAP_SERVERS"])
         self.registry = RegistrySettings(url=stack.environment["SCHEMA_REGISTRY_URL"])
         self.lanes = TopicSettings().lanes
@@ -109,6 +112,39 @@ class World(System):
                     found += sum(record.key.startswith(prefix.encode()) for record in records)
         return found
 
+    async def span(self, topic: str) -> tuple[int, float]:
+        """How many messages the topic of one run has, and the seconds between first and last timestamp."""
+        ends = {where: end for where, end in (await self.end_offsets(topic)).items() if end}
+        times = []
+        async with _consumer(self.kafka) as consumer:
+            for where, end in ends.items():
+                consumer.assign([where])
+                for offset in (0, end - 1):
+                    consumer.seek(where, offset)
+                    times.append((await consumer.getone(where)).timestamp)
+        return sum(ends.values()), (max(times) - min(times)) / 1000
+
+    async def copied(self, source: str, start: dict[TopicPartition, int], topic: str) -> int:
+        """Copy the committed records of a topic from ``start`` to its end into another; gives how many there are."""
+        stop = await self.end_offsets(source)
+        await self.make_topics(topic)
+        producer = TransactionalProducer(self.kafka, topic)
+        await producer.start()
+        count = 0
+        for where, first in start.items():
+            async for records in read_partition(self.kafka, source, where.partition, start=first, end=stop[where]):
+                count += len(records)
+                for record in records:
+                    producer.add(topic, where.partition, record.key, record.value)
+                await producer.begin()
+                await producer.commit()
+        await producer.close()
+        return count
+
+    async def make_topics(self, *names: str) -> None:
+        """Topics with a partition a lane, for contestants to write to."""
+        await kafka.ensure_topics(self.kafka, [topics.Topic(name, self.lanes, None) for name in names])
+
 
 @contextlib.asynccontextmanager
 async def world() -> AsyncIterator[World]:
@@ -144,6 +180,7 @@ class _Steps:
         self._decoder = Decoder(self._registry)
         self._seen: Counter[tuple[str, str]] = Counter()
         self._last_at: dict[tuple[str, str], float] = {}
+        self._made_at: dict[tuple[str, str], datetime] = {}
 
     async def until(self, object_key: str, step: str, count: int = 1) -> float:
         """When the ``count``-th such step of a load was there (Unix time).
@@ -165,7 +202,12 @@ class _Steps:
                     name = value["object_key"], value["step"]
                     self._seen[name] += 1
                     self._last_at[name] = time.time()
+                    self._made_at[name] = value["at"]
         return self._last_at[object_key, step]
+
+    def made_at(self, object_key: str, step: str) -> datetime:
+        """When a step that was there was made by its stage, before its transaction was committed."""
+        return self._made_at[object_key, step]
 
     async def close(self) -> None:
         """Let go of the connections."""

@@ -1,0 +1,20 @@
+"""A contestant's side of the wire: a JSON request a line, a JSON answer a line; see bench.contestants."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+Request = dict[str, Any]
+Answer = dict[str, Any]
+
+
+def serve(run: Callable[[Request], Answer]) -> None:
+    """Answer requests until standard input ends. What libraries print goes to standard error."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    for line in sys.stdin:
+        print(json.dumps(run(json.loads(line))), file=answers, flush=True)

@@ -1,0 +1,240 @@
+"""The stages, one after the other, each beside its bound and its peers: what ``make bench`` runs.
+
+In every round each contestant has its turn, ours first; all rounds of a stage are on files of their own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import tempfile
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from bench.contestants import PEERS_PYTHON, Contestant
+from bench.refresh import SOURCE_SEEN_SECONDS, files
+from bench.results import Figures, percentile, spread
+from bench.world import World, seconds_between
+from leadstream.samples import write_sample
+from schemas import topics
+
+ASSIGNED = re.compile(r"(\S+Z) .*partitions_assigned")
+WARM_ROWS = 5_000
+SMALL_ROWS = 100
+SMALL_SOURCES = 4
+NEEDS_PEERS = {"producer_quix", "processors_quix", "sink_quix", "pandas_load"}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much is run."""
+
+    rounds: int = 3
+    producer_rows: int = 200_000
+    rows: int = 50_000
+    """For processors, sink and end to end."""
+    faust_rows: int = 5_000
+    small_files: int = 40
+    notices: int = 200
+
+
+QUICK = Plan(rounds=1, producer_rows=30_000, rows=10_000, faust_rows=1_000, small_files=5, notices=20)
+
+
+@dataclass
+class Results:
+    """Rows/s of every run by stage and contestant, and what could not be run."""
+
+    rates: dict[str, dict[str, list[float]]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(list)))
+    missing: dict[str, str] = field(default_factory=dict)
+
+    def add(self, stage: str, who: str, rows: float, seconds: float) -> None:
+        """Keep one run."""
+        self.rates[stage][who].append(rows / seconds)
+        print(f"  {stage:<12} {who:<12} {rows / seconds:>9,.0f} rows/s", flush=True)
+
+    def ratio(self, stage: str, who: str, ours: str = "leadstream") -> Figures | None:
+        """Ours over theirs, run by run; nothing when they did not run."""
+        mine, theirs = self.rates[stage][ours], self.rates[stage].get(who)
+        return spread([a / b for a, b in zip(mine, theirs, strict=False)]) if theirs else None
+
+
+class Bench:
+    """One run of everything on a fresh system."""
+
+    def __init__(self, here: World, plan: Plan, folder: Path) -> None:
+        self._here = here
+        self._plan = plan
+        self._folder = folder
+        self.results = Results()
+
+    async def producer(self) -> None:
+        """A file in S3 becomes committed rows; nothing else runs."""
+        here, rows = self._here, self._plan.producer_rows
+        for run in range(self._plan.rounds):
+            here.add_source(f"split-{run}", "texas")
+        here.start("produce")
+        await asyncio.sleep(SOURCE_SEEN_SECONDS)
+        async with self._contestants("producer_bound", "producer_script", "producer_quix") as others:
+            for run in range(self._plan.rounds):
+                source, path = f"split-{run}", self._file(rows, 300 + run)
+                await here.put(source, path.read_bytes(), "file.csv")
+                ended_at = await here.steps.until(f"{source}/file.csv", "split")
+                began_at = here.steps.made_at(f"{source}/file.csv", "splitting")
+                self.results.add("producer", "leadstream", rows, seconds_between(began_at, ended_at))
+                for name, other in others.items():
+                    topic = f"bench.{name}.{run}"
+                    await here.make_topics(topic)
+                    answer = await self._turn(
+                        other, path=str(path), source=source, key=f"{source}/file.csv", topic=topic
+                    )
+                    if answer is not None:
+                        await self._add_producer(name, topic, answer)
+        for run in range(self._plan.rounds):
+            (here.sources_dir / f"split-{run}.yaml").unlink()
+        await asyncio.sleep(SOURCE_SEEN_SECONDS)
+
+    async def processors_and_sink(self) -> None:
+        """Raw rows become change records, those become rows in Postgres: one after the other, each alone."""
+        here, rows = self._here, self._plan.rows
+        for run in range(self._plan.rounds):
+            here.add_source(f"alone-{run}", "texas")
+        here.add_source("warm", "texas")
+        here.start("process")
+        await asyncio.sleep(SOURCE_SEEN_SECONDS)
+        etag = await here.put("warm", self._file(WARM_ROWS, 399).read_bytes(), "1.csv")
+        await here.steps.until("warm/1.csv", "mapped", here.lanes)
+        await self._sink_run("warm", etag, "1.csv")
+        names = ("processors_bound", "processors_quix", "processors_faust", "sink_rows", "sink_quix")
+        async with self._contestants(*names) as others:
+            for run in range(self._plan.rounds):
+                source, before = f"alone-{run}", await here.end_offsets(topics.CANONICAL)
+                with here.paused("process"):
+                    etag = await here.put(source, self._file(rows, 400 + run).read_bytes(), "file.csv")
+                    began_at = await here.steps.until(f"{source}/file.csv", "split")
+                ended_at = await here.steps.until(f"{source}/file.csv", "mapped", here.lanes)
+                self.results.add("processors", "leadstream", rows, seconds_between(began_at, ended_at))
+                await self._other_processors(others, run)
+                seconds = await self._sink_run(source, etag, "file.csv")
+                self.results.add("sink", "leadstream", rows, seconds)
+                await self._other_sinks(others, before, run)
+
+    async def end_to_end(self) -> None:
+        """A file lands, its last row is visible; then the same file with 1 % changed; then many small ones."""
+        here, rows = self._here, self._plan.rows
+        for run in range(self._plan.rounds):
+            here.add_source(f"whole-{run}", "texas")
+        for number in range(SMALL_SOURCES):
+            here.add_source(f"small-{number}", "texas")
+        here.start("sink")
+        await asyncio.sleep(SOURCE_SEEN_SECONDS)
+        await self._whole("warm", self._file(WARM_ROWS, 499).read_bytes(), "2.csv")
+        async with self._contestants("pandas_load") as others:
+            for run in range(self._plan.rounds):
+                source = f"whole-{run}"
+                first, second, _changed = await asyncio.to_thread(files, self._folder, rows, 500 + run)
+                whole = await self._whole(source, first, "first.csv")
+                self.results.add("end_to_end", "leadstream", rows, whole)
+                self.results.add("refresh", "first", rows, whole)
+                self.results.add("refresh", "leadstream", rows, await self._whole(source, second, "second.csv"))
+                for other in others.values():
+                    answer = await self._turn(other, key=f"{source}/first.csv", table=f"bench_pandas_{run}")
+                    if answer is not None:
+                        self.results.add("end_to_end", "pandas", rows, answer["seconds"])
+
+    async def small_files(self) -> Figures:
+        """Seconds from landing to done for files of 100 rows, one at a time."""
+        seconds = []
+        for number in range(self._plan.small_files):
+            data = self._file(SMALL_ROWS, 600 + number).read_bytes()
+            seconds.append(await self._whole(f"small-{number % SMALL_SOURCES}", data, f"{number}.csv"))
+        return {
+            "files": len(seconds),
+            "p50": round(percentile(seconds, 0.5), 2),
+            "p95": round(percentile(seconds, 0.95), 2),
+        }
+
+    async def _whole(self, source: str, data: bytes, name: str) -> float:
+        etag, visible_at = await self._here.put_timed(source, data, name)
+        load = await self._here.load_done(source, etag, name)
+        return seconds_between(visible_at, load["finished_at"])
+
+    async def _sink_run(self, source: str, etag: str, name: str) -> float:
+        """A sink drains what one load left; seconds from its first poll to the load being done."""
+        here = self._here
+        rounds_before = len(ASSIGNED.findall(here.log("sink"))) if (here.folder / "sink.log").exists() else 0
+        here.start("sink")
+        load = await here.load_done(source, etag, name)
+        here.stop("sink")
+        began_at = datetime.fromisoformat(ASSIGNED.findall(here.log("sink"))[rounds_before])
+        return seconds_between(began_at, load["finished_at"])
+
+    async def _add_producer(self, name: str, topic: str, answer: dict[str, Any]) -> None:
+        count, seconds = await self._here.span(topic)
+        if count != self._plan.producer_rows:
+            raise RuntimeError(f"{name} sent {count} messages")
+        who = name.removeprefix("producer_")
+        self.results.add("producer", who, count, answer.get("seconds", seconds))
+
+    async def _other_processors(self, others: dict[str, Contestant], run: int) -> None:
+        for name in ("processors_bound", "processors_quix", "processors_faust"):
+            if name not in others:
+                continue
+            rows = self._plan.faust_rows if name == "processors_faust" else self._plan.rows
+            topic = f"bench.{name}.{run}"
+            await self._here.make_topics(topic)
+            answer = await self._turn(others[name], source=topics.raw_topic(f"alone-{run}"), topic=topic, rows=rows)
+            if answer is not None:
+                self.results.add("processors", name.removeprefix("processors_"), answer["rows"], answer["seconds"])
+
+    async def _other_sinks(self, others: dict[str, Contestant], before: dict[Any, int], run: int) -> None:
+        ends = await self._here.end_offsets(topics.CANONICAL)
+        ranges = [(where.partition, before[where], ends[where]) for where in before]
+        for who, way in (("bound", "copy"), ("executemany", "executemany")):
+            answer = await self._turn(others["sink_rows"], topic=topics.CANONICAL, ranges=ranges, way=way)
+            if answer is not None:
+                self.results.add("sink", who, answer["rows"], answer["seconds"])
+        if "sink_quix" in others:
+            topic = f"bench.sink.{run}"
+            count = await self._here.copied(topics.CANONICAL, before, topic)
+            answer = await self._turn(others["sink_quix"], source=topic, rows=count)
+            if answer is not None:
+                self.results.add("sink", "quix", answer["rows"], answer["seconds"])
+
+    async def _turn(self, other: Contestant, **request: Any) -> dict[str, Any] | None:
+        """One run of a contestant. One that fails is named in the results, and the others go on."""
+        try:
+            return await other.run(**request)
+        except (RuntimeError, TimeoutError, OSError) as exc:
+            self.results.missing[other.name] = f"{type(exc).__name__}: {exc}".splitlines()[-1][:300]
+            print(f"  {other.name} failed: {exc}", flush=True)
+            return None
+
+    @contextlib.asynccontextmanager
+    async def _contestants(self, *names: str) -> AsyncIterator[dict[str, Contestant]]:
+        async with contextlib.AsyncExitStack() as stack:
+            running = {}
+            for name in names:
+                if name in NEEDS_PEERS and not PEERS_PYTHON.exists():
+                    self.results.missing[name] = "the peers are not installed"
+                    continue
+                other = Contestant(name, self._here.environment, self._folder / f"{name}.log", peer=name in NEEDS_PEERS)
+                running[name] = await stack.enter_async_context(other)
+            yield running
+
+    def _file(self, rows: int, seed: int) -> Path:
+        path = self._folder / f"{rows}-{seed}.csv"
+        write_sample("texas", path, rows, seed, damage=False)
+        # One row has a byte that is no UTF-8, which leadstream takes and most others do not.
+        path.write_bytes(path.read_bytes().replace(b"\x92", "\N{RIGHT SINGLE QUOTATION MARK}".encode()))
+        return path
+
+
+def temporary_folder() -> tempfile.TemporaryDirectory[str]:
+    """For files and logs of one run."""
+    return tempfile.TemporaryDirectory(prefix="leadstream-bench-files-")
