@@ -198,6 +198,8 @@ class SourceConfig(_Part):
     """Share of its rows that a complete file may lose before deletes are held."""
     dead_letter_rate: Fraction | None = None
     """Share of a load's rows in the dead letters above which an alert is raised; `null`: never."""
+    hold_dead_letters: bool = False
+    """Whether a load above `dead_letter_rate` is held until the mapping is mended or somebody lets it through."""
     key: Annotated[tuple[KeyPart, ...], Field(min_length=1)]
     """What tells one lead of the source from all others: columns, joined by `|`, in upper case."""
     format: FormatSpec = FormatSpec()
@@ -230,6 +232,13 @@ class SourceConfig(_Part):
             if name not in seen:
                 hint = "map it under `fields:`, or leave it out of `required:`"
                 raise _wrong(("required", index), f"required field {name!r} is filled by no column", hint)
+        return self
+
+    @model_validator(mode="after")
+    def _has_a_rate_to_hold_at(self) -> SourceConfig:
+        if self.hold_dead_letters and self.dead_letter_rate is None:
+            hint = "say which share of failed rows is too much, e.g. dead_letter_rate: 0.1"
+            raise _wrong(("hold_dead_letters",), "hold_dead_letters needs a dead_letter_rate", hint)
         return self
 
     def _filled_fields(self) -> Iterator[tuple[YamlPath, tuple[str, ...]]]:

@@ -8,6 +8,7 @@ from typing import Any
 from leadstream.alerts import alerts, failed_share
 from leadstream.log import get_logger
 from schemas.codec import Encoder
+from schemas.receipts import standing
 
 Record = dict[str, Any]
 
@@ -19,7 +20,7 @@ def new_alerts(before: Record | None, after: Record, step: Record, threshold: fl
 
     ``threshold``: the ``dead_letter_rate`` of the load's source.
     """
-    told = {alert.kind for alert in alerts(before, threshold)} if before is not None else set()
+    told = {alert.kind for alert in alerts(standing(before), threshold)} if before is not None else set()
     return [
         {
             **{name: after[name] for name in ("source", "load_id", "bucket", "object_key")},
@@ -30,7 +31,7 @@ def new_alerts(before: Record | None, after: Record, step: Record, threshold: fl
             "threshold": threshold,
             "at": step["at"],
         }
-        for alert in alerts(after, threshold)
+        for alert in alerts(standing(after), threshold)
         if alert.kind not in told
     ]
 

@@ -75,8 +75,17 @@ class PartitionState:
         """After a restore: that load; empty: none is under way."""
         self.replays: list[Replay] = []
         """What is to be mapped again, the first first."""
+        self.halted_load = ""
+        """The load whose rows are not read on because too many of them failed; empty: none."""
+        self.halted_version = ""
+        """The mapping by which they failed."""
+        self.approved_load = ""
+        """The load that goes on however many of its rows fail."""
+        self.is_rewound = False
+        """Nothing was read since :meth:`rewind`: the committed progress stands."""
         self._leads: dict[bytes, bytes] = {}
         self._held: dict[bytes, str] = {}
+        self._committed = self.progress_record(0)
 
     def __len__(self) -> int:
         return len(self._leads)
@@ -119,9 +128,11 @@ class PartitionState:
         return [key for key, held_by in self._held.items() if held_by == load_id]
 
     def progress_record(self, next_offset: int) -> dict[str, object]:
-        """The entry of progress as an Avro record; ``next_offset``: up to where raw messages were taken."""
+        """The entry of progress as an Avro record, to be committed; ``next_offset``: up to where raw messages were
+        taken.
+        """
         active = self.active
-        return {
+        reading = {
             "content_hash": b"",
             "load_seq": self.newest_complete,
             "row_number": 0,
@@ -129,8 +140,31 @@ class PartitionState:
             "active_offset": active.first_offset if active else -1,
             "counts": active.counts.to_list() if active else [],
             "next_offset": next_offset,
-            "replays": to_json(self.replays),
         }
+        self._committed = (self._committed if self.is_rewound else reading) | {
+            "replays": to_json(self.replays),
+            "halted_load": self.halted_load,
+            "halted_version": self.halted_version,
+            "approved_load": self.approved_load,
+        }
+        return self._committed
+
+    def is_halted(self, mapping_version: str) -> bool:
+        """Whether nothing is to be read on: the load failed too much by this mapping, and nobody let it through."""
+        return self.halted_load not in {"", self.approved_load} and self.halted_version == mapping_version
+
+    def halt(self, load_id: str, mapping_version: str) -> None:
+        """Too many rows of a load fail by this mapping: be as before the batch in hand, and read nothing on."""
+        self.rewind()
+        self.halted_load, self.halted_version = load_id, mapping_version
+
+    def rewind(self) -> None:
+        """Forget what was taken since the last commit. Before reading on, the load under way is to be looked at
+        again, as after a restore.
+        """
+        self.active = None
+        self.take_record(PROGRESS_KEY, self._committed)
+        self.is_rewound = True
 
     def take_record(self, key: bytes, value: dict[str, Any]) -> None:
         """Take over a record of the changelog; a newer one of the same key replaces it."""
@@ -153,6 +187,9 @@ class PartitionState:
         self.resume_offset = value["active_offset"]
         self.resume_counts = Counts(**dict(zip(COUNTS, value["counts"], strict=False)))
         self.replays = from_json(value["replays"])
+        self.halted_load, self.halted_version = value.get("halted_load", ""), value.get("halted_version", "")
+        self.approved_load = value.get("approved_load", "")
+        self._committed = value
 
     async def restore(self, settings: KafkaSettings, decoder: Decoder) -> None:
         """Read the changelog. Which keys of the load under way were seen is not there: the raw topic says it,

@@ -95,6 +95,7 @@ class BatchChanges:
         self._read(messages)
         if self.state.active is not None:
             self.state.active.counts = self.state.resume_counts
+            self.state.active.counts_before = replace(self.state.resume_counts)
         self._ready.clear()  # sent before, unless a newer mapping says otherwise: that is for the next file
         self.dead_letters.clear()
 

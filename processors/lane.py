@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -25,6 +25,7 @@ from leadstream.retry import forever
 from leadstream.settings import Settings
 from leadstream.sources import SourceCatalog, SourceConfig
 from leadstream.transaction import TransactionalProducer
+from processors import breaker
 from processors.change_state import PROGRESS_KEY, PartitionState
 from processors.changes import BatchChanges, DeadLetter, EndedLoad
 from processors.lane_replays import LaneReplays
@@ -64,6 +65,8 @@ class ProcessorLane:
         self._context = context
         self._lane = lane
         self._states: dict[str, PartitionState] = {}
+        self._halted: dict[str, PartitionState] = {}
+        """Sources whose rows are not read: too many of a load failed (``processors.breaker``)."""
         self._next_offsets: dict[TopicPartition, int] = {}
         self._lead_prefix = frame(context.lead_schema_id)
         self._commands = TopicPartition(topics.COMMANDS, lane)
@@ -83,6 +86,7 @@ class ProcessorLane:
             )
             reader = kafka.consumer(kafka_settings, group_id=None)
             self._states.clear()
+            self._halted.clear()
             self._next_offsets.clear()
             try:
                 # The id first (it fences the lane's former owner), offsets and state after.
@@ -111,17 +115,19 @@ class ProcessorLane:
             await self._follow_catalog(consumer)
             # 5. Poll rows.
             patience = 0 if self._replays.is_at_work else POLL_TIMEOUT_MILLISECONDS
-            batches = await consumer.getmany(timeout_ms=patience) if self._states else {}
+            batches = await consumer.getmany(timeout_ms=patience) if self._next_offsets else {}
             if not batches:
-                await asyncio.sleep(0 if self._states else 0.2)
+                await asyncio.sleep(0 if self._next_offsets else 0.2)
             commands = batches.pop(self._commands, [])
             if batches:
                 # 6. Validate, map, detect change.
-                outcomes = [await self._process(where, messages) for where, messages in batches.items()]
-                await self._write(gate, producer, reader, outcomes, batches)
+                runs = {where: self._cut(consumer, where, messages) for where, messages in batches.items()}
+                outcomes = {where: await self._process(where, messages) for where, messages in runs.items()}
+                taken = {where: runs[where] for where, outcome in outcomes.items() if not outcome.state.is_rewound}
+                await self._write(gate, producer, reader, list(outcomes.values()), taken)
             for command in commands:
                 await self._write(gate, producer, reader, await self._obey(command), {self._commands: [command]})
-            if replayed := await self._replays.next(self._states, self._next_offsets, reader):
+            if replayed := await self._replays.next(self._read_states(), self._next_offsets, reader):
                 await self._write(gate, producer, reader, replayed, {})
 
     async def _write(
@@ -130,7 +136,7 @@ class ProcessorLane:
         producer: TransactionalProducer,
         reader: AIOKafkaConsumer,
         outcomes: list[BatchChanges],
-        consumed: dict[TopicPartition, list[Any]],
+        consumed: Mapping[TopicPartition, Sequence[Any]],
     ) -> None:
         """One transaction: what came of the messages in ``consumed``, and that they were consumed."""
         changes = [change for outcome in outcomes for change in outcome.changes]
@@ -153,20 +159,34 @@ class ProcessorLane:
             await producer.commit({where: self._next_offsets[where] for where in consumed}, OFFSETS_GROUP_ID)
 
     async def _follow_catalog(self, consumer: AIOKafkaConsumer) -> None:
-        """Start reading sources that are new, stop reading those whose YAML is gone."""
-        wanted = set(self._context.catalog.configs) & self._context.state_encoders.keys()
-        if wanted == self._states.keys():
+        """Start reading sources that are new or go on, stop reading those that are halted or whose YAML is gone."""
+        configs = self._context.catalog.configs
+        known = self._halted | self._states
+        halted = {name for name in known.keys() & configs.keys() if known[name].is_halted(configs[name].version)}
+        wanted = (configs.keys() & self._context.state_encoders.keys()) - halted
+        read = self._read_states().keys()
+        if wanted == read == self._states.keys():
             return
-        for gone in self._states.keys() - wanted:
-            del self._states[gone]
+        for gone in self._states.keys() - (wanted & read):
+            state = self._states.pop(gone)
+            if state.is_rewound:
+                self._halted[gone] = state
             self._next_offsets.pop(TopicPartition(topics.raw_topic(gone), self._lane), None)
         kafka_settings = self._context.settings.kafka
         if self._commands not in self._next_offsets:
             self._next_offsets[self._commands] = await consumer.committed(self._commands) or 0
         for source in sorted(wanted - self._states.keys()):
             where = TopicPartition(topics.raw_topic(source), self._lane)
-            state = PartitionState(source, self._lane)
-            await state.restore(kafka_settings, self._context.decoder)
+            if source in self._halted:
+                state = self._halted.pop(source)
+            else:
+                state = PartitionState(source, self._lane)
+                await state.restore(kafka_settings, self._context.decoder)
+                if state.is_halted(configs[source].version):
+                    state.rewind()
+                    self._halted[source] = state
+                    continue
+            state.is_rewound = False
             next_offset = max(await consumer.committed(where) or 0, state.next_offset)
             await self._look_again(state, where, next_offset)
             self._states[source] = state
@@ -177,6 +197,10 @@ class ProcessorLane:
             consumer.seek(where, max(offset, beginnings[where]))
         log.info("lane_restored", lane=self._lane, sources=len(self._states),
                  leads=sum(len(state) for state in self._states.values()))  # fmt: skip
+
+    def _read_states(self) -> dict[str, PartitionState]:
+        """The states of the sources whose rows are read: of those that were halted just now they are not."""
+        return {name: state for name, state in self._states.items() if not state.is_rewound}
 
     async def _look_again(self, state: PartitionState, where: TopicPartition, next_offset: int) -> None:
         """Read the load under way again from its first message up to ``next_offset``."""
@@ -191,14 +215,25 @@ class ProcessorLane:
             outcome.source = await self._guard.wait(state, messages)
             outcome.look_again(messages)
 
-    async def _process(self, where: TopicPartition, messages: list[Any]) -> BatchChanges:
+    async def _process(self, where: TopicPartition, messages: Sequence[Any]) -> BatchChanges:
         state = self._states[where.topic.removeprefix(topics.RAW_PREFIX)]
         await self._prepare(messages)
         outcome = BatchChanges(state, self._config(state.source), self._context.readers)
         for run in by_load(live_messages(messages)):
             outcome.source = await self._guard.wait(state, run)
             outcome.take(run)
-        return outcome
+        return breaker.judged(outcome)
+
+    def _cut(self, consumer: AIOKafkaConsumer, where: TopicPartition, messages: list[Any]) -> Sequence[Any]:
+        """The messages of one load, where a batch may be thrown away; those after them are polled again."""
+        if not self._config(where.topic.removeprefix(topics.RAW_PREFIX)).hold_dead_letters:
+            return messages
+        runs = by_load(live_messages(messages))
+        if len(runs) < 2:
+            return messages
+        following = runs[1][0].offset
+        consumer.seek(where, following)
+        return [message for message in messages if message.offset < following]
 
     def _config(self, source: str) -> SourceConfig:
         config = self._context.catalog.configs.get(source)
@@ -206,7 +241,7 @@ class ProcessorLane:
             raise TransientError(f"the YAML of source {source} is gone")  # the lane starts anew without it
         return config
 
-    async def _prepare(self, messages: list[Any]) -> None:
+    async def _prepare(self, messages: Sequence[Any]) -> None:
         values = [message.value for message in messages if message.value is not None]
         await forever(functools.partial(self._context.readers.prepare, values), what="the registry")
 
@@ -218,16 +253,19 @@ class ProcessorLane:
         except BadRecordError as exc:
             log.error("command_undecodable", lane=self._lane, offset=message.offset, why=exc.message)
             return []
-        state, kind = self._states.get(command["source"]), command["kind"]
+        state, kind = (self._states | self._halted).get(command["source"]), command["kind"]
         if state is not None and kind in {"replay", "retry"}:
             return [self._replays.accept(state, command, message.offset)]
         if state is not None and kind == "cancel":
             return [await self._replays.cancel(state, command["replay_id"])]
-        if state is None or kind not in {"approve", "reject"}:
+        if state is None or kind not in {"approve", "reject", "proceed"}:
             log.warning("command_passed_over", lane=self._lane, kind=kind, source=command["source"])
             return []
         outcome = BatchChanges(state, self._config(state.source), self._context.readers)
-        outcome.settle_held_deletes(command, message.offset)
+        if command["kind"] == "proceed":
+            state.approved_load = command["load_id"]
+        else:
+            outcome.settle_held_deletes(command, message.offset)
         return [outcome]
 
     def _add_changes(self, producer: TransactionalProducer, outcome: BatchChanges) -> None:
@@ -246,7 +284,7 @@ class ProcessorLane:
         encoder = self._context.state_encoders[state.source]
         for key, entry in outcome.settle(offsets).items():
             producer.add(topic, self._lane, key, encoder.encode(entry.to_record()))
-        next_offset = self._next_offsets[TopicPartition(topics.raw_topic(state.source), self._lane)]
+        next_offset = self._next_offsets.get(TopicPartition(topics.raw_topic(state.source), self._lane), 0)
         producer.add(topic, self._lane, PROGRESS_KEY, encoder.encode(state.progress_record(next_offset)))
 
     def _add_letters_and_steps(self, producer: TransactionalProducer, outcome: BatchChanges) -> None:

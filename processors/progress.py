@@ -100,6 +100,8 @@ class ActiveLoad:
     replay_id: str = ""
     """The replay that maps rows of the load again; empty: the load itself is under way."""
     counts: Counts = field(default_factory=Counts)
+    counts_before: Counts = field(default_factory=Counts)
+    """Of the counts, what was counted before the lane was taken over or went on: no reason to halt it (again)."""
     rows_looked_at: int = 0
     """Row messages whose keys are in ``seen``; fewer than the end marker says: ``seen`` is not all of the file."""
     seen: dict[bytes, Fate] = field(default_factory=dict)

@@ -54,6 +54,13 @@ def fold(receipt: Record | None, step: Record) -> Record:
                 if name != "rows":
                     new[name] += step[name]
             new["mapped_at"] = max(new["mapped_at"] or step["at"], step["at"])
+            _resume(new, step["partition"])
+    elif kind == "halted":
+        if step["partition"] not in new["mapped_partitions"]:
+            new["halted_partitions"] = sorted({*new["halted_partitions"], step["partition"]})
+            new["halted_reason"] = step["reason"]
+    elif kind == "resumed":
+        _resume(new, step["partition"])
     elif kind in SETTLED:
         if step["partition"] not in new["settled_partitions"] and new["deletes_held"]:
             new["settled_partitions"] = sorted([*new["settled_partitions"], step["partition"]])
@@ -75,6 +82,19 @@ def fold(receipt: Record | None, step: Record) -> Record:
     return new
 
 
+def standing(receipt: Record) -> Record:
+    """The receipt with the status and the reason that count: a load that is halted anywhere is held."""
+    if not receipt["halted_partitions"]:
+        return receipt
+    return receipt | {"status": "held", "reason": receipt["halted_reason"]}
+
+
+def _resume(receipt: Record, partition: int) -> None:
+    receipt["halted_partitions"] = [halted for halted in receipt["halted_partitions"] if halted != partition]
+    if not receipt["halted_partitions"]:
+        receipt["halted_reason"] = ""
+
+
 def _empty(step: Record) -> Record:
     return {
         **{name: step[name] for name in PLACE},
@@ -83,6 +103,8 @@ def _empty(step: Record) -> Record:
         "partitions_mapped": 0,
         "mapped_partitions": [],
         "settled_partitions": [],
+        "halted_partitions": [],
+        "halted_reason": "",
         **dict.fromkeys(COUNTS, 0),
         "size_bytes": step["size_bytes"],
         "reason": "",

@@ -191,24 +191,26 @@ SELECT * FROM loads WHERE load_id = ANY ($1::text[]);
 -- Receipts $1 (a JSON array), with the steps of this batch folded in.
 INSERT INTO loads (
     load_id, source, bucket, object_key, object_version, load_seq, partitions, partitions_mapped,
-    mapped_partitions, settled_partitions, rows, inserted, updated, unchanged, stale, duplicates, deleted, deletes_held, dead_letters,
-    sent, size_bytes, notes, raw_schema_id, mapping_version, started_at, split_at, mapped_at, receipt_status,
-    receipt_reason
+    mapped_partitions, settled_partitions, halted_partitions, halted_reason, rows, inserted, updated, unchanged, stale,
+    duplicates, deleted, deletes_held, dead_letters, sent, size_bytes, notes, raw_schema_id, mapping_version,
+    started_at, split_at, mapped_at, receipt_status, receipt_reason
 )
 SELECT load_id, source, bucket, object_key, object_version, load_seq, partitions, partitions_mapped,
-    mapped_partitions, settled_partitions, rows, inserted, updated, unchanged, stale, duplicates, deleted, deletes_held, dead_letters,
-    sent, size_bytes, notes, raw_schema_id, mapping_version, started_at, split_at, mapped_at, receipt_status,
-    receipt_reason
+    mapped_partitions, settled_partitions, halted_partitions, halted_reason, rows, inserted, updated, unchanged, stale,
+    duplicates, deleted, deletes_held, dead_letters, sent, size_bytes, notes, raw_schema_id, mapping_version,
+    started_at, split_at, mapped_at, receipt_status, receipt_reason
 FROM jsonb_populate_recordset(NULL::loads, $1::jsonb)
 ORDER BY load_id
 ON CONFLICT (load_id) DO UPDATE SET (
-    source, bucket, object_key, object_version, load_seq, partitions, partitions_mapped, mapped_partitions, settled_partitions, rows,
-    inserted, updated, unchanged, stale, duplicates, deleted, deletes_held, dead_letters, sent, size_bytes, notes,
-    raw_schema_id, mapping_version, started_at, split_at, mapped_at, receipt_status, receipt_reason
+    source, bucket, object_key, object_version, load_seq, partitions, partitions_mapped, mapped_partitions,
+    settled_partitions, halted_partitions, halted_reason, rows, inserted, updated, unchanged, stale, duplicates,
+    deleted, deletes_held, dead_letters, sent, size_bytes, notes, raw_schema_id, mapping_version, started_at,
+    split_at, mapped_at, receipt_status, receipt_reason
 ) = ROW (
     excluded.source, excluded.bucket, excluded.object_key, excluded.object_version, excluded.load_seq,
-    excluded.partitions, excluded.partitions_mapped, excluded.mapped_partitions, excluded.settled_partitions, excluded.rows, excluded.inserted,
-    excluded.updated, excluded.unchanged, excluded.stale, excluded.duplicates, excluded.deleted,
+    excluded.partitions, excluded.partitions_mapped, excluded.mapped_partitions, excluded.settled_partitions,
+    excluded.halted_partitions, excluded.halted_reason, excluded.rows, excluded.inserted, excluded.updated,
+    excluded.unchanged, excluded.stale, excluded.duplicates, excluded.deleted,
     excluded.deletes_held, excluded.dead_letters, excluded.sent, excluded.size_bytes, excluded.notes,
     excluded.raw_schema_id, excluded.mapping_version, excluded.started_at, excluded.split_at, excluded.mapped_at,
     excluded.receipt_status, excluded.receipt_reason
@@ -227,6 +229,7 @@ WITH summed AS (
 ), judged AS (
     SELECT summed.*,
         CASE
+            WHEN cardinality(halted_partitions) > 0 THEN 'held'
             WHEN receipt_status IN ('splitting', 'held', 'failed') THEN receipt_status
             WHEN receipt_status <> 'processed' THEN 'processing'
             WHEN rows <> accounted OR summed.write_failures > 0 THEN 'broken'
@@ -234,6 +237,7 @@ WITH summed AS (
             ELSE 'processing'
         END AS new_status,
         CASE
+            WHEN cardinality(halted_partitions) > 0 THEN halted_reason
             WHEN receipt_status <> 'processed' THEN receipt_reason
             WHEN rows <> accounted THEN format(
                 'the file has %s rows, but %s inserted + %s updated + %s unchanged + %s stale + %s dead letters = %s '

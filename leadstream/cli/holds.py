@@ -1,4 +1,4 @@
-"""``loads approve`` and ``loads reject``: what becomes of deletes that a guard held."""
+"""``loads approve`` and ``loads reject``: what becomes of loads, and of deletes, that a guard held."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from schemas import records, topics
 from schemas.codec import Encoder
 from schemas.registry import Registry
 
-Kind = Literal["approve", "reject"]
+Kind = Literal["approve", "reject", "proceed"]
 
 DONE_WITHIN_SECONDS = 60.0
 POLL_SECONDS = 0.2
@@ -33,6 +33,7 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would happen, 
 def approve(load_id: LoadId, dry_run: DryRun = False, as_json: JsonOption = False) -> None:
     """Delete the leads whose deletion this load held (it looked cut off, shrank, or had rows without a key).
 
+    A load that is held because too many of its rows fail goes on in spite of it: those rows go to the dead letters.
     Given twice, the second finds nothing left to do. A lead that a newer file has named since stays.
 
     \b
@@ -46,6 +47,8 @@ def approve(load_id: LoadId, dry_run: DryRun = False, as_json: JsonOption = Fals
 def reject(load_id: LoadId, dry_run: DryRun = False, as_json: JsonOption = False) -> None:
     """Keep the leads whose deletion this load held; the hold is lifted.
 
+    Rows cannot be rejected: a load that is held because too many of them fail waits for its mapping, or for approve.
+
     \b
     Examples:
       leadstream loads reject 3f2a
@@ -56,12 +59,16 @@ def reject(load_id: LoadId, dry_run: DryRun = False, as_json: JsonOption = False
 def _settle(kind: Kind, load_id: str, dry_run: bool, as_json: bool) -> None:
     settings = session.start()
     before, after = session.run(_carry_out(settings, kind, load_id, dry_run))
-    held = before["deletes_held"]
+    held, was_halted = before["deletes_held"], bool(before["halted_partitions"])
     if as_json:
-        print_json(load_document(after) | {"deletes_were_held": held, "dry_run": dry_run})
+        found = {"deletes_were_held": held, "was_halted": was_halted, "dry_run": dry_run}
+        print_json(load_document(after) | found)
         return
     verb = "deleted" if kind == "approve" else "kept"
-    if held == 0:
+    if was_halted:
+        would = "would go" if dry_run else "goes"
+        typer.echo(f"load {before['load_id']} {would} on in spite of the rows that fail ({before['reason']})")
+    elif held == 0:
         typer.echo(f"load {before['load_id']} holds no deletes: nothing to do")
     elif dry_run:
         typer.echo(f"{held} leads of {before['source']} would be {verb} ({before['reason']})")
@@ -74,13 +81,19 @@ async def _carry_out(settings: Settings, kind: Kind, load_id: str, dry_run: bool
         before = await database.row("load", load_id)
         if before is None:
             raise LeadstreamError(f"there is no load {load_id!r}", hint="leadstream loads lists them")
-        if before["deletes_held"] == 0 or dry_run:
+        was_halted = bool(before["halted_partitions"])
+        if was_halted and kind == "reject":
+            raise LeadstreamError(
+                f"load {before['load_id']} is held because too many of its rows fail: rows cannot be rejected",
+                hint="mend its source's mapping and it goes on by itself, or let it through: leadstream loads approve",
+            )
+        if not (was_halted or before["deletes_held"]) or dry_run:
             return before, before
-        await send_command(settings, _command(kind, before))
+        await send_command(settings, _command("proceed" if was_halted else kind, before))
         deadline = time.monotonic() + DONE_WITHIN_SECONDS
         while True:
             after = await database.row("load", before["load_id"])
-            if after is not None and after["deletes_held"] == 0 and after["status"] != "processing":
+            if after is not None and (_goes_on(after) if was_halted else _is_settled(after)):
                 return before, after
             if time.monotonic() > deadline:
                 raise LeadstreamError(
@@ -88,6 +101,14 @@ async def _carry_out(settings: Settings, kind: Kind, load_id: str, dry_run: bool
                     hint="it is not lost: they will when they run; see leadstream status",
                 )
             await asyncio.sleep(POLL_SECONDS)
+
+
+def _goes_on(load: Row) -> bool:
+    return not load["halted_partitions"]
+
+
+def _is_settled(load: Row) -> bool:
+    return not load["deletes_held"] and load["status"] != "processing"
 
 
 def _command(kind: Kind, load: Row) -> dict[str, Any]:

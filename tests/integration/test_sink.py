@@ -319,10 +319,11 @@ async def test_the_sink_does_not_start_on_tables_that_are_behind(world: World) -
     await world.sql("DROP TABLE replays, exports")
     await world.sql("ALTER TABLE lead_history DROP replay_id")
     await world.sql("ALTER TABLE dead_letters DROP replay_id, DROP attempts, DROP last_attempt_at")
+    await world.sql("ALTER TABLE loads DROP halted_partitions, DROP halted_reason")
     await world.sql("UPDATE leadstream_migrations SET version_num = '0002_views'")
     with pytest.raises(ConfigError, match="leadstream migrate"):
         await asyncio.wait_for(SinkService(world.settings).run(), PATIENCE_SECONDS)
-    assert await asyncio.to_thread(migrate, world.dsn) == ["0003_exports", "0004_replays"]
+    assert await asyncio.to_thread(migrate, world.dsn) == ["0003_exports", "0004_replays", "0005_halts"]
 
 
 async def test_every_column_is_explained_and_every_canonical_field_has_one(world: World) -> None:

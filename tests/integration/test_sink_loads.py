@@ -133,6 +133,28 @@ async def test_a_held_load_goes_on_as_if_it_had_never_been_held(world: World) ->
     assert (row["reason"], row["notes"], row["started_at"]) == ("", [], again[0]["at"])
 
 
+async def test_a_load_that_a_lane_halted_is_held_until_that_lane_goes_on(world: World) -> None:
+    """Whatever else is known of it: split, mapped elsewhere, or failed since; afterwards as if nothing had been."""
+    splitting, split, *mapped = world.steps(4, unchanged=4)
+    async with world.sink() as task:
+        await world.send_steps(splitting, world.step("halted", partition=0, reason="too many rows fail"), split)
+        await world.until("SELECT reason FROM loads WHERE status = 'held'", "too many rows fail", task)
+        await world.send_steps(*mapped[1:])
+        await world.until(f"SELECT status FROM loads WHERE partitions_mapped = {LANES - 1}", "held", task)
+        await world.send_steps(world.step("resumed", partition=0))
+        await world.until("SELECT status FROM loads", "processing", task)
+        await world.send_steps(mapped[0])
+        await world.until("SELECT status FROM loads", "done", task)
+        gone = [world.step("splitting", "load-2"), world.step("halted", "load-2", partition=0, reason="they fail")]
+        await world.send_steps(*gone, world.step("failed", "load-2", reason="was replaced while it was read"))
+        await world.until("SELECT reason FROM loads WHERE receipt_status = 'failed'", "they fail", task)
+        await world.send_steps(world.step("resumed", "load-2", partition=0))
+        await world.until("SELECT status FROM loads WHERE load_id = 'load-2'", "failed", task)
+    rows = await world.sql("SELECT reason, halted_partitions, halted_reason FROM loads ORDER BY load_id")
+    assert rows[0] == {"reason": "", "halted_partitions": [], "halted_reason": ""}
+    assert rows[1]["reason"] == "was replaced while it was read"
+
+
 async def test_a_letter_about_a_file_is_resolved_when_its_load_is_done_after_all(world: World) -> None:
     """Whether the letter is read before or after the last step; letters of rows, other loads, and settled ones stay."""
     about_the_file = letter_headers(0, stage=Stage.FILE)

@@ -14,9 +14,11 @@ from fastavro import parse_schema, schemaless_reader, schemaless_writer
 
 from leadstream.errors import BadRecordError
 from leadstream.sources import SourceConfig, load_sources
+from processors.breaker import judged
 from processors.change_state import PROGRESS_KEY, PartitionState
 from processors.changes import BatchChanges, EndedLoad
 from processors.lane import encode_envelope
+from processors.mapping_guard import by_load
 from processors.progress import NO_OFFSET, Body, Counts
 from processors.raw_rows import RowReaders
 from producer.raw_output import encode_row, end_headers, load_headers, raw_schema, row_headers
@@ -118,7 +120,9 @@ class Readers:
     schema_id = SCHEMA_ID
     missing_required = ()
 
-    def __init__(self) -> None:
+    def __init__(self, refused: str = BAD) -> None:
+        self.refused = refused
+        """The name that fails the mapping."""
         self.mapping_version = "m1"
         self.mapped: list[str | None] = []
         """Keys of the rows that were mapped."""
@@ -144,7 +148,13 @@ class Readers:
         """All canonical fields, and what is wrong."""
         self.mapped.append(cells[0])
         body = dict.fromkeys(records.lead_fields()) | {"ages_served": [], "provider_id": cells[0], "company": cells[1]}
-        return body, [Reason("company", "wrong", "is not allowed")] if cells[1] == BAD else []
+        return body, [Reason("company", "wrong", "is not allowed")] if cells[1] == self.refused else []
+
+
+@functools.cache
+def source() -> SourceConfig:
+    """A real source's settings."""
+    return load_sources(Path(__file__).parents[2] / "sources")[SOURCE]
 
 
 @dataclass
@@ -161,6 +171,7 @@ class Lane:
     """Key and code of the first reason."""
     steps: list[Step] = field(default_factory=list)
     state: PartitionState = field(default_factory=lambda: PartitionState(SOURCE, 0))
+    config: SourceConfig = field(default_factory=source)
     readers: Readers = field(default_factory=Readers)
     is_lead_known: bool = True
     """Whether what an updated or deleted lead was before can be read."""
@@ -176,10 +187,14 @@ class Lane:
 
     def work(self, size: int | None = None) -> None:
         """One batch of up to ``size`` messages, committed."""
-        messages = self._next(size)
+        messages: Sequence[Message] = self._next(size)
+        if self.config.hold_dead_letters:
+            messages = by_load(messages)[0]
         outcome = self._outcome()
         outcome.take(messages)
-        self.next_offset += len(messages)
+        outcome = judged(outcome)
+        if not self.state.is_rewound:
+            self.next_offset += len(messages)
         self._write(outcome)
 
     def load(self, *files: File, batch: int | None = None) -> Step:
@@ -188,6 +203,18 @@ class Lane:
         while self.next_offset < len(self.raw):
             self.work(batch)
         return self.steps[-1]
+
+    def load_until_halted(self, *files: File, batch: int | None = None) -> Step:
+        """As :meth:`load`, up to where the lane halts; gives the step that says so."""
+        self.put(*files)
+        while not self.state.is_rewound:
+            self.work(batch)
+        return self.steps[-1]
+
+    def approve(self, load_id: str) -> None:
+        """An operator lets a load through however many of its rows fail."""
+        self.state.approved_load = load_id
+        self._write(self._outcome())
 
     def crash(self, size: int) -> None:
         """A batch whose transaction is lost, and a successor."""
@@ -200,6 +227,11 @@ class Lane:
         for key, value in self.changelog.items():
             record = schemaless_reader(io.BytesIO(value), records.parsed("lead_state"), None)
             self.state.take_record(key, cast("dict[str, Any]", record))
+        self.look_again(batch)
+
+    def look_again(self, batch: int = 1_000) -> None:
+        """Before reading on: the load under way from the raw topic."""
+        self.state.is_rewound = False
         outcome = self._outcome()
         assert self.state.next_offset == self.next_offset
         start = self.state.resume_offset
@@ -239,7 +271,7 @@ class Lane:
         return found
 
     def _outcome(self) -> BatchChanges:
-        return BatchChanges(self.state, source(), cast("RowReaders", self.readers))
+        return BatchChanges(self.state, self.config, cast("RowReaders", self.readers))
 
     def _next(self, size: int | None) -> list[Message]:
         return self.raw[self.next_offset : None if size is None else self.next_offset + size]
@@ -271,12 +303,6 @@ class Lane:
         buffer = io.BytesIO()
         schemaless_writer(buffer, records.parsed("lead_state"), record)
         self.changelog[key] = buffer.getvalue()
-
-
-@functools.cache
-def source() -> SourceConfig:
-    """A real source's settings."""
-    return load_sources(Path(__file__).parents[2] / "sources")[SOURCE]
 
 
 @functools.cache

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from processors.progress import Counts
-from schemas.receipts import COUNTS, fold
+from schemas.receipts import COUNTS, fold, standing
 from schemas.records import schema_json
 
 START = datetime(2026, 1, 5, 8, 0, tzinfo=UTC)
@@ -87,3 +87,23 @@ def test_a_load_whose_held_deletes_were_settled_in_every_partition_holds_none() 
     assert (receipt["deletes_held"], receipt["deleted"]) == (1, 2)
     receipt = fold(receipt, make_step("approved", 5, partition=1))
     assert (receipt["deletes_held"], receipt["deleted"], receipt["sent"]) == (0, 2, 2)
+
+
+def test_a_load_that_is_halted_in_any_partition_is_held_until_all_go_on() -> None:
+    """With the reason of the halt; afterwards as if nothing had been, also when steps come again."""
+    halts = [make_step("halted", 2, partition=at, reason=f"too many rows fail in {at}") for at in (0, 1)]
+    unharmed = receipt = None
+    for step in STEPS:
+        unharmed = fold(unharmed, step)
+    for step in [STEPS[0], halts[0], STEPS[1], halts[1]]:
+        receipt = fold(receipt, step)
+        assert fold(receipt, step) == receipt
+        is_held = step is not STEPS[0]
+        assert (standing(receipt)["status"] == "held") is is_held
+    assert receipt is not None
+    assert (receipt["status"], standing(receipt)["reason"]) == ("processing", "too many rows fail in 1")
+    receipt = fold(receipt, make_step("resumed", 3, partition=1))
+    assert (receipt["halted_partitions"], standing(receipt)["status"]) == ([0], "held")
+    for step in [*STEPS[2:], halts[0]]:
+        receipt = fold(receipt, step)
+    assert receipt == unharmed == standing(receipt)

@@ -172,6 +172,7 @@ def test_version_changes_with_the_code_of_a_named_function(
         (GOOD + "prefix: /a/\n", 7, "cannot be a prefix"),
         (GOOD + "prefix: a\n", 7, "cannot be a prefix"),
         (GOOD + "max_shrink: 20\n", 7, "max_shrink"),
+        (GOOD + "hold_dead_letters: true\n", 7, "hold_dead_letters needs a dead_letter_rate"),
         (GOOD + "format: {encoding: utf-99}\n", 7, "unknown encoding 'utf-99'"),
         (GOOD + "date_in_key: {pattern: x, format: '%Y-%m'}\n", 7, "names no day"),
         (GOOD.replace("License", "License, pattern: '('"), 3, "is no regular expression"),

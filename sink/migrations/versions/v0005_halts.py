@@ -1,0 +1,16 @@
+"""Loads that are halted while their rows are mapped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import op
+
+revision = "0005_halts"
+down_revision = "0004_replays"
+
+
+def upgrade() -> None:
+    """Run the SQL beside this file."""
+    sql = Path(__file__).with_suffix(".sql").read_text("utf-8")
+    op.get_bind().exec_driver_sql(sql, execution_options={"no_parameters": True})
