@@ -14,27 +14,33 @@ from leadstream.sample_vendors import VendorName
 from leadstream.samples import write_sample
 
 
-def migrate(as_json: JsonOption = False) -> None:
+def migrate(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be applied.")] = False,
+    as_json: JsonOption = False,
+) -> None:
     """Bring the tables of Postgres up to date. Does nothing when they are.
 
     The user of POSTGRES_DSN must own them. `leadstream up` does this by itself.
 
     \b
     Examples:
+      leadstream migrate --dry-run
       leadstream migrate
       POSTGRES_DSN=postgresql://owner@db:5432/leads leadstream migrate
     """
     # Alembic and SQLAlchemy are slow to import.
     from sink.migrate import migrate as apply_migrations
+    from sink.migrate import pending
 
     settings = session.start().postgres
     session.run(check_reachable(settings))
     dsn = settings.dsn.get_secret_value()
-    applied = apply_migrations(dsn)
+    found = pending(dsn) if dry_run else apply_migrations(dsn)
     if as_json:
-        print_json({"database": place(dsn), "applied": applied})
+        print_json({"database": place(dsn), "pending" if dry_run else "applied": found, "dry_run": dry_run})
     else:
-        typer.echo(f"{place(dsn)}: {'applied ' + ', '.join(applied) if applied else 'up to date'}")
+        done = "would apply" if dry_run else "applied"
+        typer.echo(f"{place(dsn)}: {f'{done} ' + ', '.join(found) if found else 'up to date'}")
 
 
 def dsn() -> None:

@@ -15,6 +15,7 @@ from leadstream.cli import session
 from leadstream.cli.database import Row, connect
 from leadstream.cli.documents import GOOD, SETTLED, load_document, seconds_taken, sum_sentence
 from leadstream.cli.output import JsonOption, console, print_json
+from leadstream.cli.put_preview import preview_file, print_preview
 from leadstream.cli.sources import find_source
 from leadstream.errors import LeadstreamError, TransientError
 from leadstream.settings import PostgresSettings, S3Settings, Settings
@@ -36,21 +37,37 @@ def put(
     key: Annotated[str | None, typer.Option(help="Key in the bucket; without it, the file's name.")] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait until Postgres has all; print the receipts.")] = False,
     timeout: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="Wait no longer than this.")] = 600.0,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Send nothing: split and map the files here, and show what comes of it.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Drop files into the bucket, under the prefix of their source.
+
+    With --dry-run nothing is sent and no server is needed: it shows how many rows would become leads, why others would
+    fail, and what each field would hold.
 
     With --wait, exit code 1 says that a load failed, is held, or did not get there in time.
     The same bytes at the same key are the same load: they are not split again.
 
     \b
     Examples:
+      leadstream put nevada.csv --source nevada --dry-run
       leadstream put nevada.csv --source nevada
       leadstream put week27.csv --source nevada --wait
       leadstream put list.csv --source texas --key texas/2026-01-31.csv --wait --timeout 60 --json
     """
     settings = session.start()
-    uploads = keys_of(files, find_source(settings, source), key)
+    config = find_source(settings, source)
+    uploads = keys_of(files, config, key)
+    if dry_run:
+        previews = [preview_file(settings, config, file).document(file, key) for key, file in uploads.items()]
+        if as_json:
+            print_json(previews)
+        else:
+            for document in previews:
+                print_preview(document)
+        raise typer.Exit(int(any(document["held"] for document in previews)))
     documents = session.run(_put(settings, uploads, wait=wait, timeout_seconds=timeout))
     if as_json:
         print_json(documents)
