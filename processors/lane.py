@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import io
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -41,6 +42,7 @@ from schemas.headers import dead_letter_headers, letter_event_headers
 OFFSETS_GROUP_ID = "leadstream-processors"
 """Offsets are committed for this group; it has no members, the lanes' group has (see ``service``)."""
 POLL_TIMEOUT_MILLISECONDS = 200
+POLL_AGAIN_SECONDS = 0.3
 
 log = get_logger("processors")
 
@@ -68,6 +70,8 @@ class ProcessorLane:
         self._halted: dict[str, PartitionState] = {}
         """Sources whose rows are not read: too many of a load failed (``processors.breaker``)."""
         self._next_offsets: dict[TopicPartition, int] = {}
+        self._waiting: dict[TopicPartition, float] = {}
+        """Partitions that are not polled before a time: a load waits for its mapping there."""
         self._lead_prefix = frame(context.lead_schema_id)
         self._commands = TopicPartition(topics.COMMANDS, lane)
         self._guard = MappingGuard(context.catalog, context.readers)
@@ -88,6 +92,7 @@ class ProcessorLane:
             self._states.clear()
             self._halted.clear()
             self._next_offsets.clear()
+            self._waiting.clear()
             try:
                 # The id first (it fences the lane's former owner), offsets and state after.
                 await forever(producer.start, what="Kafka")
@@ -113,15 +118,16 @@ class ProcessorLane:
     ) -> None:
         while True:
             await self._follow_catalog(consumer)
+            self._look_after_waiting(consumer)
             # 5. Poll rows.
             patience = 0 if self._replays.is_at_work else POLL_TIMEOUT_MILLISECONDS
             batches = await consumer.getmany(timeout_ms=patience) if self._next_offsets else {}
             if not batches:
                 await asyncio.sleep(0 if self._next_offsets else 0.2)
             commands = batches.pop(self._commands, [])
-            if batches:
+            ready = [(where, await self._ready(consumer, where, messages)) for where, messages in batches.items()]
+            if runs := {where: messages for where, messages in ready if messages}:
                 # 6. Validate, map, detect change.
-                runs = {where: self._cut(consumer, where, messages) for where, messages in batches.items()}
                 outcomes = {where: await self._process(where, messages) for where, messages in runs.items()}
                 taken = {where: runs[where] for where, outcome in outcomes.items() if not outcome.state.is_rewound}
                 await self._write(gate, producer, reader, list(outcomes.values()), taken)
@@ -217,23 +223,36 @@ class ProcessorLane:
 
     async def _process(self, where: TopicPartition, messages: Sequence[Any]) -> BatchChanges:
         state = self._states[where.topic.removeprefix(topics.RAW_PREFIX)]
-        await self._prepare(messages)
         outcome = BatchChanges(state, self._config(state.source), self._context.readers)
         for run in by_load(live_messages(messages)):
             outcome.source = await self._guard.wait(state, run)
             outcome.take(run)
         return breaker.judged(outcome)
 
-    def _cut(self, consumer: AIOKafkaConsumer, where: TopicPartition, messages: list[Any]) -> Sequence[Any]:
-        """The messages of one load, where a batch may be thrown away; those after them are polled again."""
-        if not self._config(where.topic.removeprefix(topics.RAW_PREFIX)).hold_dead_letters:
-            return messages
-        runs = by_load(live_messages(messages))
-        if len(runs) < 2:
-            return messages
-        following = runs[1][0].offset
-        consumer.seek(where, following)
-        return [message for message in messages if message.offset < following]
+    async def _ready(self, consumer: AIOKafkaConsumer, where: TopicPartition, messages: list[Any]) -> Sequence[Any]:
+        """The messages that are worked through now: none of a load that waits for its mapping, and of one load only
+        where a batch may be thrown away. Those after them are polled again.
+        """
+        state = self._states[where.topic.removeprefix(topics.RAW_PREFIX)]
+        await self._prepare(messages)
+        at_once = 1 if self._config(state.source).hold_dead_letters else len(messages)
+        for index, run in enumerate(by_load(live_messages(messages))):
+            is_late = not self._guard.may_map(state, run)
+            if is_late or index == at_once:
+                consumer.seek(where, run[0].offset)
+                if is_late:
+                    consumer.pause(where)
+                    self._waiting[where] = time.monotonic() + POLL_AGAIN_SECONDS
+                return [message for message in messages if message.offset < run[0].offset]
+        return messages
+
+    def _look_after_waiting(self, consumer: AIOKafkaConsumer) -> None:
+        """Poll partitions again that wait for a mapping; it is judged anew whether it is there."""
+        now = time.monotonic()
+        for where in [where for where, at in self._waiting.items() if at <= now]:
+            del self._waiting[where]
+            if where in consumer.assignment():
+                consumer.resume(where)
 
     def _config(self, source: str) -> SourceConfig:
         config = self._context.catalog.configs.get(source)

@@ -24,6 +24,9 @@ PATIENCE_SECONDS = 60.0
 """A file that is brought to every machine (a Kubernetes volume, a pull of a repository) takes up to a minute or so."""
 POLL_SECONDS = 0.2
 
+Trouble = tuple[str, str, frozenset[str], frozenset[str]]
+"""Source, version of its mapping here, versions that may not be used, columns that are missing."""
+
 log = get_logger("processors")
 
 
@@ -51,7 +54,8 @@ class MappingGuard:
         self._catalog = catalog
         self._readers = readers
         self._patience_seconds = patience_seconds
-        self._given_up: set[tuple[str, str, frozenset[str], frozenset[str]]] = set()
+        self._given_up: set[Trouble] = set()
+        self._deadlines: dict[Trouble, float] = {}
 
     async def wait(self, state: PartitionState, messages: Sequence[Any]) -> SourceConfig:
         """Wait until the mapping in use may map these messages of one load, or patience ends; gives the source.
@@ -62,26 +66,30 @@ class MappingGuard:
         Raises:
             TransientError: the source's YAML is gone.
         """
-        if state.active is None or state.active.load_id != _load_id(messages[0]):
-            self._catalog.refresh()
-            outdated = set((headers.get(messages[0].headers, headers.OUTDATED) or "").split())
-            values = [message.value for message in messages if message.value is not None]
-            deadline = time.monotonic() + self._patience_seconds
-            while not self._may_map(state.source, outdated, values, is_late=time.monotonic() > deadline):
-                await asyncio.sleep(POLL_SECONDS)
-                self._catalog.refresh()
+        while not self.may_map(state, messages):  # noqa: ASYNC110 -- nobody tells when a file arrives
+            await asyncio.sleep(POLL_SECONDS)
         return self._config(state.source)
 
-    def _may_map(self, name: str, outdated: set[str], values: Sequence[bytes], *, is_late: bool) -> bool:
-        config = self._config(name)
+    def may_map(self, state: PartitionState, messages: Sequence[Any]) -> bool:
+        """Whether these messages of one load need not wait (any more).
+
+        Raises:
+            TransientError: the source's YAML is gone.
+        """
+        if state.active is not None and state.active.load_id == _load_id(messages[0]):
+            return True
+        self._catalog.refresh()
+        config = self._config(state.source)
+        outdated = frozenset((headers.get(messages[0].headers, headers.OUTDATED) or "").split())
         version = self._readers.version(config)
-        lacking = self._lacking(config, values)
+        lacking = self._lacking(config, [message.value for message in messages if message.value is not None])
         if version not in outdated and not lacking:
             return True
-        trouble = (name, version, frozenset(outdated), lacking)
-        if is_late and trouble not in self._given_up:
+        trouble = (state.source, version, outdated, lacking)
+        deadline = self._deadlines.setdefault(trouble, time.monotonic() + self._patience_seconds)
+        if time.monotonic() > deadline and trouble not in self._given_up:
             self._given_up.add(trouble)
-            log.warning("mapping_outdated", source=name, mapping=version, in_file=config.version,
+            log.warning("mapping_outdated", source=state.source, mapping=version, in_file=config.version,
                         columns_missing=sorted(lacking))  # fmt: skip
         return trouble in self._given_up
 

@@ -34,9 +34,10 @@ class LateWorker:
         load = await self.system.load(source, data, "week1.csv")
         assert (load["status"], load["inserted"]) == ("done", ROWS), load
 
-    async def split_before_following(self, source: str, load_id: str) -> None:
-        """The producer has let a held load go; the worker hears of it a good while later."""
+    async def split_before_following(self, source: str, load_id: str, data: bytes) -> None:
+        """The producer has let a held load go; the worker hears of it a good while later. No other source waits."""
         await self.system.until(f"select 1 from loads where load_id = '{load_id}' and split_at is not null", 30)
+        await self.first_load(f"beside-{source}", data)
         assert (await self.system.sql("select status from loads where load_id = $1", load_id))[0]["status"] != "done"
         self.follow(source)
 
@@ -67,7 +68,7 @@ async def test_a_held_load_is_mapped_by_the_yaml_that_let_it_go_wherever_the_wor
         assert held["status"] == "held", held
         applied = await system.command("sources", "drift", source, "--apply")
         assert applied.returncode == 0, applied
-        await late.split_before_following(source, held["load_id"])
+        await late.split_before_following(source, held["load_id"], first)
         done = await system.finished(source, held["object_version"], among={"done", "broken"}, name="week2.csv")
         assert (done["status"], done["unchanged"]) == ("done", ROWS), done
 
@@ -76,7 +77,7 @@ async def test_a_held_load_is_mapped_by_the_yaml_that_let_it_go_wherever_the_wor
     held = await system.load("late-again", first + b"\n", "week2.csv")
     assert held["status"] == "held", held
     system.add_source("late-again", "nevada", **{"county: County": "county: Status"})
-    await late.split_before_following("late-again", held["load_id"])
+    await late.split_before_following("late-again", held["load_id"], first)
     done = await system.finished("late-again", held["object_version"], among={"done", "broken"}, name="week2.csv")
     assert (done["status"], done["updated"]) == ("done", ROWS), done
     assert {lead["county"] for lead in await system.leads("late-again")} == {"Active"}
