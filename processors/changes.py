@@ -11,14 +11,12 @@ sends nothing, wherever its messages are cut into batches.
 
 from __future__ import annotations
 
+import functools
 import hashlib
-import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
-
-from fastavro import schemaless_writer
 
 from leadstream.errors import BadRecordError
 from leadstream.sources import SourceConfig
@@ -26,6 +24,7 @@ from processors.change_state import FINGERPRINT_BYTES, HASH_BYTES, LeadEntry, Pa
 from processors.progress import NO_OFFSET, ActiveLoad, Body, Change, Counts, Fate
 from processors.raw_rows import RowReaders
 from schemas import headers, records
+from schemas.flat_records import compile_encoder
 from schemas.headers import Kind, Reason, Stage
 
 RAW_HEADERS = frozenset({headers.KIND, headers.LOAD_ID, headers.LOAD_SEQ, headers.BUCKET, headers.KEY, headers.VERSION})
@@ -405,9 +404,7 @@ class BatchChanges:
 
 def encode_body(body: Body) -> bytes:
     """The lead's own fields in Avro binary; see :func:`schemas.records.lead_body_schema`."""
-    buffer = io.BytesIO()
-    schemaless_writer(buffer, records.lead_body_schema(), body)
-    return buffer.getvalue()
+    return _body_encoder()(body)
 
 
 def hash_body(body_bytes: bytes) -> bytes:
@@ -423,3 +420,8 @@ def _lacks(column: str) -> str:
 def fingerprint(value: bytes, mapping_version: str, content_hash: bytes) -> bytes:
     """What a raw row and its mapping share with the content they came to: BLAKE2b over all three, cut to 8 bytes."""
     return hashlib.blake2b(content_hash + mapping_version.encode() + value, digest_size=FINGERPRINT_BYTES).digest()
+
+
+@functools.cache
+def _body_encoder() -> Callable[[Body], bytes]:
+    return compile_encoder(records.lead_body_schema())

@@ -8,8 +8,12 @@ from dataclasses import dataclass
 from leadstream.errors import BadRecordError, MappingError
 from leadstream.sources import SourceConfig
 from processors.mapping import BoundMapping, CompiledMapping, compile_mapping
-from schemas.codec import Decoder, schema_id_of
+from schemas.codec import schema_id_of
+from schemas.flat_records import decode_cells
 from schemas.registry import Registry
+
+CELL_TYPE = ["null", "string"]
+"""Of every column of a raw schema; see ``producer/raw_output.py``."""
 
 
 @dataclass(frozen=True)
@@ -17,7 +21,7 @@ class RowReader:
     """Reads the rows of one header of one source."""
 
     schema_id: int
-    decoder: Decoder
+    columns: int
     bound: BoundMapping
     mapping_version: str
 
@@ -27,10 +31,7 @@ class RowReader:
         Raises:
             BadRecordError: code ``undecodable``.
         """
-        decoded = self.decoder.decode_cached(value)
-        if decoded is None:
-            raise BadRecordError(f"schema {self.schema_id} was not read", code="undecodable")
-        return list(decoded[1].values())
+        return decode_cells(value, self.columns)
 
 
 class RowReaders:
@@ -38,7 +39,6 @@ class RowReaders:
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
-        self._decoder = Decoder(registry)
         self._mappings: dict[str, tuple[str, CompiledMapping]] = {}
         self._readers: dict[tuple[str, str, int], RowReader] = {}
         self._headers: dict[int, list[str]] = {}
@@ -55,7 +55,8 @@ class RowReaders:
                 if schema_id in self._headers:
                     continue
                 schema = await self._registry.get(schema_id)
-                await self._decoder.decode(value)
+                if any(field["type"] != CELL_TYPE for field in schema["fields"]):
+                    continue
                 self._headers[schema_id] = [field.get("header", field["name"]) for field in schema["fields"]]
             except (BadRecordError, KeyError, TypeError):
                 continue  # reader() says so, for each row
@@ -73,8 +74,8 @@ class RowReaders:
         if schema_id not in self._headers:
             raise BadRecordError(f"schema {schema_id} is not the schema of a row", code="undecodable")
         version, mapping = self._mapping(source)
-        bound = mapping.bind(self._headers[schema_id])
-        reader = RowReader(schema_id, self._decoder, bound, version)
+        header = self._headers[schema_id]
+        reader = RowReader(schema_id, len(header), mapping.bind(header), version)
         self._readers[source.name, source.version, schema_id] = reader
         return reader
 
