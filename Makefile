@@ -53,6 +53,7 @@ PEERS_READY := $(PEERS)/.ready
 bench: install $(PEERS_READY) ## Measure every stage beside its bound and its peers (under 10 min on 2 free cores)
 	@$(BIN)/python -m bench
 	@$(PEERS)/bin/python -m bench.charts
+	@$(BIN)/python -m bench.page
 
 bench-quick: install $(PEERS_READY) ## The same, one small round: does everything still run, and what is far off
 	@$(BIN)/python -m bench --quick
@@ -67,10 +68,10 @@ $(PEERS_READY): bench/requirements.lock
 	@touch $@
 
 bench-refresh: install ## Measure a refresh of which 1 % changed beside its first load (about 4 min)
-	@$(BIN)/python -m bench.refresh
+	@$(BIN)/python -m bench.refresh && $(BIN)/python -m bench.page
 
 bench-state: install ## Measure how 2,000,000 leads come back after a restart (about 4 min)
-	@$(BIN)/python -m bench.state
+	@$(BIN)/python -m bench.state && $(BIN)/python -m bench.page
 
 up: install ## Start the whole system in the background
 	@$(BIN)/leadstream up --detach

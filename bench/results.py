@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import statistics
@@ -36,7 +37,7 @@ def spread(values: Sequence[float], digits: int = 2) -> Figures:
 def percentile(values: Sequence[float], share: float) -> float:
     """The value that ``share`` of the values do not exceed (nearest rank)."""
     ranked = sorted(values)
-    return ranked[max(0, -(-int(len(ranked) * share * 1000) // 1000) - 1)]
+    return ranked[max(0, math.ceil(round(len(ranked) * share, 9)) - 1)]
 
 
 def save(section: str, figures: Figures, file: Path = FULL) -> None:

@@ -51,14 +51,15 @@ def test_what_all_stages_share_knows_none_of_them_but_in_the_command_line() -> N
 
 def test_no_file_hides_a_second_concept_behind_its_length() -> None:
     """Past 500 lines there is a second concept in a file."""
-    for package in ("leadstream", "schemas", "tests", *STAGES):
+    for package in ("leadstream", "schemas", "tests", "bench", *STAGES):
         for module in _modules(package):
             assert len(module.read_text().splitlines()) <= MAX_LINES, module
 
 
-def test_the_lock_pins_every_dependency_by_hash_and_names_no_host() -> None:
+@pytest.mark.parametrize("name", ["requirements.lock", "bench/requirements.lock"])
+def test_the_locks_pin_every_dependency_by_hash_and_name_no_host(name: str) -> None:
     """An install gives the same bytes everywhere, from whatever registry the machine uses."""
-    lock = (ROOT / "requirements.lock").read_text()
+    lock = (ROOT / name).read_text()
     assert "://" not in lock
     pins = [line for line in lock.splitlines() if line and not line.startswith((" ", "#"))]
     assert pins and all("==" in line and line.endswith("\\") for line in pins)
