@@ -44,7 +44,7 @@ generated, the parts are real, and no test depends on a figure.
 Every figure is the median of its runs, least and greatest in brackets. Ratios are ours over theirs, run by run (higher
 is better): runs that follow each other share a machine's good and bad minutes. The load average stands with each
 section: above the number of cores, other programs were at work, seconds are too long, ratios vary, and of the figures
-only processor seconds are to be relied on.
+only processor seconds are to be relied on. So it was when these were taken; take your own.
 """
 
 
@@ -149,8 +149,8 @@ def _state(found: Figures) -> str:
 def _title(text: str, found: Figures) -> str:
     on = found["machine"]
     return (
-        f"## {text}\n\n{found['measured_at']}, {on['cores']} cores, {on['memory_gb']} GB, Python {on['python']}, "
-        f"load average {on['load_average_5_minutes']}.\n"
+        f"## {text}\n\n{found['measured_at']}, commit {on['commit']}, {on['cores']} cores, {on['memory_gb']} GB, "
+        f"Python {on['python']}, load average {on['load_average_5_minutes']}.\n"
     )
 
 

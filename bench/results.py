@@ -7,6 +7,7 @@ import math
 import os
 import platform
 import statistics
+import subprocess
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib import metadata
@@ -57,6 +58,7 @@ def peer_versions() -> Figures:
 def machine() -> Figures:
     """What the figures depend on."""
     return {
+        "commit": _commit(),
         "cores": os.cpu_count(),
         "memory_gb": round(psutil.virtual_memory().total / 2**30),
         "system": f"{platform.system()} {platform.machine()}",
@@ -64,3 +66,11 @@ def machine() -> Figures:
         "packages": {name: metadata.version(name) for name in PACKAGES},
         "load_average_5_minutes": round(os.getloadavg()[1], 1),
     }
+
+
+def _commit() -> str:
+    """The commit that is checked out, as the product's code may be faster by now."""
+    found = subprocess.run(
+        ["git", "rev-parse", "--short=7", "HEAD"], cwd=FOLDER, check=False, capture_output=True, text=True
+    )
+    return found.stdout.strip() or "unknown"
