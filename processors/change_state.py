@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from leadstream.changelog import read_partition
 from leadstream.settings import KafkaSettings
@@ -28,8 +27,7 @@ PROGRESS_KEY = b"\x00"
 _PACKED = struct.Struct(f">{HASH_BYTES}s{FINGERPRINT_BYTES}sqqq??")  # ``deleted`` last: live_keys reads it there
 
 
-@dataclass(frozen=True, slots=True)
-class LeadEntry:
+class LeadEntry(NamedTuple):
     """What is known of one lead; see ``schemas/lead_state.avsc``."""
 
     content_hash: bytes
@@ -39,7 +37,7 @@ class LeadEntry:
     deleted: bool
     held_by: str = ""
     has_duplicates: bool = False
-    fingerprint: bytes = field(default=b"", compare=False)
+    fingerprint: bytes = b""
     """Of the row that last gave this content (:func:`processors.changes.fingerprint`); not in the changelog, so that a
     new process, which may map otherwise, maps every row once."""
 

@@ -118,7 +118,7 @@ class BatchChanges:
             if approved:
                 self._delete(key, known, load, offset)
             else:
-                self.entries[key] = replace(known, held_by="")
+                self.entries[key] = known._replace(held_by="")
         step = "approved" if approved else "rejected"
         self.ended.append(EndedLoad(load, load.counts, "", self.source.version, step, command["command_id"]))
 
@@ -131,8 +131,8 @@ class BatchChanges:
                 change.load.counts.sent -= 1
                 change.load.counts.move(Fate.UPDATED, Fate.UNCHANGED)
                 if change.previous_offset != NO_OFFSET:
-                    self.entries[change.key] = replace(
-                        self.entries[change.key], canonical_offset=change.previous_offset
+                    self.entries[change.key] = self.entries[change.key]._replace(
+                        canonical_offset=change.previous_offset
                     )
                 continue
             if change.op == "d" and change.body is None:
@@ -146,7 +146,7 @@ class BatchChanges:
         ``offsets``: those of the records sent for ``changes``, in order: one each, and one for a delete's tombstone.
         """
         for change in self.changes:
-            self.entries[change.key] = replace(self.entries[change.key], canonical_offset=next(offsets))
+            self.entries[change.key] = self.entries[change.key]._replace(canonical_offset=next(offsets))
             if change.op == "d":
                 next(offsets)
         for key, entry in self.entries.items():
@@ -250,7 +250,7 @@ class BatchChanges:
             return
         is_newer = known is None or (known.load_seq, known.row_number) < (load.load_seq, change.row_number)
         if known is not None and known.held_by and is_newer:
-            known = self.entries[key] = replace(known, held_by="")
+            known = self.entries[key] = known._replace(held_by="")
         is_same = known is not None and not known.deleted and known.content_hash == change.content_hash
         fate = Fate.UNCHANGED if is_same else Fate.INSERTED if known is None or known.deleted else Fate.UPDATED
         before = load.seen.get(key, Fate.NAMED)
@@ -269,7 +269,7 @@ class BatchChanges:
             self.state.remember(key, change.fingerprint)
             load.parked.pop(key, None)
             if self._ready.pop(key, None) is not None and not known.has_duplicates:
-                self.entries[key] = replace(known, has_duplicates=True)
+                self.entries[key] = known._replace(has_duplicates=True)
         else:
             self._keep(change, known, load, is_duplicate)
 
@@ -331,7 +331,7 @@ class BatchChanges:
                     continue
                 if reasons:
                     load.counts.deletes_held += 1
-                    self.entries[key] = replace(known, held_by=load.load_id)
+                    self.entries[key] = known._replace(held_by=load.load_id)
                 else:
                     self._delete(key, known, load, message.offset)
             self.state.newest_complete = load.load_seq
@@ -351,7 +351,7 @@ class BatchChanges:
         for key, fate in load.seen.items():
             known = self._known(key) if fate is Fate.UNCHANGED else None
             if known is not None and known.load_seq < load.load_seq:
-                self.entries[key] = replace(known, load_seq=load.load_seq, row_number=0)
+                self.entries[key] = known._replace(load_seq=load.load_seq, row_number=0)
 
     def _delete(self, key: bytes, known: LeadEntry, load: ActiveLoad, offset: int) -> None:
         before = self.latest.get(key)
@@ -381,7 +381,7 @@ class BatchChanges:
         load.seen.setdefault(key, Fate.NAMED)
         known = self._known(key)
         if known is not None and known.held_by and not load.is_stale:
-            self.entries[key] = replace(known, held_by="")
+            self.entries[key] = known._replace(held_by="")
 
     def _fail_row(
         self,
