@@ -196,7 +196,7 @@ async def test_schemas_and_sources_are_listed_and_shown(system: System, receipt:
     assert "Operation #" in _succeeded(source)
     assert "all sources can be used" in _succeeded(checked)
     assert no_subject.returncode == 1 and f"did you mean {subject}?" in _one_line(no_subject)
-    assert no_source.returncode == 1 and "did you mean texas?" in _one_line(no_source)
+    assert no_source.returncode == 2 and "did you mean texas?" in _one_line(no_source)
 
 
 async def test_status_and_doctor_say_how_it_is_and_the_part_that_is_away_is_named(
