@@ -117,6 +117,11 @@ class PartitionState:
         if packed is not None:
             self._leads[key] = packed[:HASH_BYTES] + fingerprint + packed[HASH_BYTES + FINGERPRINT_BYTES :]
 
+    @property
+    def load_under_way(self) -> str:
+        """The load whose rows come now, also when they were not looked at again after a restore; empty: none."""
+        return self.active.load_id if self.active else self.resume_load
+
     def live_keys(self) -> Iterator[bytes]:
         """Keys of the leads that are not deleted."""
         return (key for key, packed in self._leads.items() if not packed[-1])

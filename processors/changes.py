@@ -95,6 +95,7 @@ class BatchChanges:
         if self.state.active is not None:
             self.state.active.counts = self.state.resume_counts
             self.state.active.counts_before = replace(self.state.resume_counts)
+            self.state.resume_load = ""  # from here on ``active`` says it
         self._ready.clear()  # sent before, unless a newer mapping says otherwise: that is for the next file
         self.dead_letters.clear()
 
@@ -248,8 +249,7 @@ class BatchChanges:
         if known is not None and (known.load_seq, known.row_number) > (load.load_seq, change.row_number):
             counts.stale += 1
             return
-        is_newer = known is None or (known.load_seq, known.row_number) < (load.load_seq, change.row_number)
-        if known is not None and known.held_by and is_newer:
+        if known is not None and known.held_by and known.load_seq < load.load_seq:
             known = self.entries[key] = known._replace(held_by="")
         is_same = known is not None and not known.deleted and known.content_hash == change.content_hash
         fate = Fate.UNCHANGED if is_same else Fate.INSERTED if known is None or known.deleted else Fate.UPDATED
@@ -286,8 +286,13 @@ class BatchChanges:
             load.parked[key] = change
 
     def _release(self, changes: dict[bytes, Change]) -> None:
-        """Put changes among those to be sent; ``changes`` is empty afterwards."""
+        """Put changes among those to be sent; ``changes`` is empty afterwards.
+
+        One that has waited is left out when something newer was sent meanwhile: live rows and a replay take turns.
+        """
         for key, change in changes.items():
+            if self._is_overtaken(key, change.load.load_seq, change.row_number):
+                continue
             known = self._known(key)
             if known is not None and not known.deleted:
                 change.op = "u"
@@ -372,6 +377,11 @@ class BatchChanges:
         )
         load.counts.deleted += 1
         self._send(change, deleted=True)
+
+    def _is_overtaken(self, key: bytes, load_seq: int, row_number: int) -> bool:
+        """Whether a newer row than this one, or a newer file, has spoken of the lead."""
+        known = self._known(key)
+        return known is not None and (known.load_seq, known.row_number) > (load_seq, row_number)
 
     def _known(self, key: bytes) -> LeadEntry | None:
         return self.entries.get(key) or self.state.get(key)

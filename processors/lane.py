@@ -34,7 +34,7 @@ from processors.mapping_guard import MappingGuard, by_load, live_messages
 from processors.previous import add_previous
 from processors.progress import Change
 from processors.raw_rows import RowReaders
-from processors.replay import ReplayChanges
+from processors.replay import ReplayChanges, SettledLetter
 from schemas import headers, records, topics
 from schemas.codec import Decoder, Encoder, frame
 from schemas.headers import dead_letter_headers, letter_event_headers
@@ -311,7 +311,7 @@ class ProcessorLane:
         for letter in outcome.dead_letters:
             producer.add(
                 topics.DEAD_LETTERS, self._lane, letter.message.key, letter.message.value,
-                _letter_headers(outcome.source.name, letter, replay_id),
+                letter_headers(outcome.source.name, letter, replay_id),
             )  # fmt: skip
         if isinstance(outcome, ReplayChanges):
             self._add_letter_events(producer, outcome)
@@ -323,18 +323,8 @@ class ProcessorLane:
     def _add_letter_events(self, producer: TransactionalProducer, outcome: ReplayChanges) -> None:
         """Tell what became of letters: in the partition of each, so that whoever reads it has read the letter."""
         for settled in outcome.settled_letters:
-            partition, offset = settled.place
-            told = letter_event_headers(
-                settled.event,
-                source=outcome.source.name,
-                letter_partition=partition,
-                letter_offset=offset,
-                replay_id=outcome.replay_id,
-                mapping_version=settled.mapping_version,
-                stage=settled.stage,
-                reasons=settled.reasons,
-            )
-            producer.add(topics.DEAD_LETTERS, partition, None, None, told)
+            told = event_headers(outcome, settled)
+            producer.add(topics.DEAD_LETTERS, settled.place[0], None, None, told)
 
 
 def encode_envelope(source: str, key: str, change: Change, partition: int, now: datetime) -> bytes:
@@ -364,7 +354,8 @@ def encode_envelope(source: str, key: str, change: Change, partition: int, now: 
     return buffer.getvalue()
 
 
-def _letter_headers(source: str, letter: DeadLetter, replay_id: str) -> headers.Headers:
+def letter_headers(source: str, letter: DeadLetter, replay_id: str) -> headers.Headers:
+    """Headers of a row's record in leads.dlq; ``replay_id``: the replay in which it failed, if it was one."""
     values, message = letter.values, letter.message
     return dead_letter_headers(
         stage=letter.stage,
@@ -383,6 +374,21 @@ def _letter_headers(source: str, letter: DeadLetter, replay_id: str) -> headers.
         mapping_version=letter.mapping_version,
         class_name="processors.mapping",
         replay_id=replay_id,
+    )
+
+
+def event_headers(outcome: ReplayChanges, settled: SettledLetter) -> headers.Headers:
+    """Headers of the record in leads.dlq that says what became of a letter."""
+    partition, offset = settled.place
+    return letter_event_headers(
+        settled.event,
+        source=outcome.source.name,
+        letter_partition=partition,
+        letter_offset=offset,
+        replay_id=outcome.replay_id,
+        mapping_version=settled.mapping_version,
+        stage=settled.stage,
+        reasons=settled.reasons,
     )
 
 

@@ -32,6 +32,8 @@ class ReplayMemory:
     active: ActiveLoad | None = None
     named: set[bytes] = field(default_factory=set)
     """Keys that stand in files as new as the newest complete one."""
+    doubtful: list[tuple[bytes, RowName]] = field(default_factory=list)
+    """Keys and rows of letters about older rows that leads stand by: overtaken if a newer file names the lead."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +79,15 @@ class ReplayChanges(BatchChanges):
     def end_rows(self) -> None:
         """No more rows come: send what waits for that."""
         if self.memory.active is not None:
-            self._leave(self.memory.active, is_newest_word=True)
+            # Files newer than the newest complete one may come in any order: that they found a lead as it is counts.
+            self._leave(self.memory.active, is_newest_word=self.memory.active.load_seq <= self.replay.floor)
             self.memory.active = None
+
+    def settle_doubtful(self) -> None:
+        """All keys that newer files name are known: settle the letters that these have overtaken."""
+        for key, row in self.memory.doubtful:
+            if key in self.memory.named:
+                self._settle_letter(row, LetterEvent.OVERTAKEN, self.source.version)
 
     def has_older_leads(self) -> bool:
         """Whether leads stand as a row said that is older than the newest complete file, which does not name them."""
@@ -104,21 +113,25 @@ class ReplayChanges(BatchChanges):
                 self._take_row(message, values, self._load_of(message, values))
         elif load_seq < replay.floor:
             if is_wanted:
-                self._pass_over(values)
+                self._pass_over(values, key if self._stands(key, load_seq, int(values[headers.ROW])) else None)
         elif values.get(headers.KIND) != Kind.END:
             memory.named.add(key)
             if is_wanted:
                 self._take_row(message, values, self._load_of(message, values))
 
     def _stands(self, key: bytes, load_seq: int, row_number: int) -> bool:
-        """Whether a lead stands as this row said, and no newer complete file names it."""
+        """Whether a lead stands as this older row said, and no newer file names it (as far as was read).
+
+        Row 0: any row of a file that found the lead as it was.
+        """
         known = self._known(key)
         return (
             load_seq < self.replay.floor
             and key not in self.memory.named
             and known is not None
             and not known.deleted
-            and (known.load_seq, known.row_number) == (load_seq, row_number)
+            and known.load_seq == load_seq
+            and known.row_number in {0, row_number}
         )
 
     def _load_of(self, message: Any, values: dict[str, str]) -> ActiveLoad:
@@ -138,20 +151,26 @@ class ReplayChanges(BatchChanges):
             super()._take_row(message, values, load)
 
     def _is_overtaken(self, key: bytes, load_seq: int, row_number: int) -> bool:
-        live = self.state.active
+        live, newest = self.state.active, self.state.newest_complete
         if live is not None and live.load_seq > load_seq and key in live.seen:
             return True
-        known = self._known(key)
-        return known is not None and (known.load_seq, known.row_number) > (load_seq, row_number)
+        if newest > max(load_seq, self.replay.floor):
+            return True  # a complete file came meanwhile: what it found unchanged has no entry that says so
+        return super()._is_overtaken(key, load_seq, row_number)
 
     def _compare(self, change: Change, load: ActiveLoad) -> None:
         super()._compare(change, load)
         self._settle_letter((load.load_id, change.row_number), LetterEvent.FIXED, change.mapping_version)
 
-    def _pass_over(self, values: dict[str, str]) -> None:
+    def _pass_over(self, values: dict[str, str], stands_for: bytes | None = None) -> None:
+        """``stands_for``: the lead that stands by this row, as far as is known."""
         self.replay.counts.rows += 1
         self.replay.counts.stale += 1
         row = (values[headers.LOAD_ID], int(values[headers.ROW]))
+        if stands_for is not None and self.memory.keys is None:
+            if self.memory.letters.of(*row) is not None:
+                self.memory.doubtful.append((stands_for, row))
+            return
         self._settle_letter(row, LetterEvent.OVERTAKEN, self.source.version)
 
     def _settle_letter(self, row: RowName, event: LetterEvent, version: str) -> None:

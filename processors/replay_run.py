@@ -94,6 +94,8 @@ class ReplayRun:
             return outcome
         self._batches = None
         outcome.end_rows()
+        if self.replay.phase is Phase.ROWS:
+            outcome.settle_doubtful()
         if self.replay.phase is Phase.LETTERS:
             self.replay.enter(Phase.ROWS)
         elif self.replay.phase is Phase.ROWS and self._memory.keys is None and outcome.has_older_leads():
@@ -155,7 +157,7 @@ async def open_run(
             live_offset=live_offset,
             first_offset=first_offset,
             end_offset=end_offset,
-            under_way=state.active.load_id if state.active else state.resume_load,
+            under_way=state.load_under_way,
         )
 
     async def read(start: int, end: int) -> AsyncGenerator[list[Any], None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,6 +36,7 @@ MANGLED = "mangled"
 """As a name: the row's bytes are no record."""
 DAMAGED = "damaged"
 """As a name: the producer could read the key alone; it sends a `seen` message."""
+FIRST_MAPPING: Mapping[str, str | None] = {BAD: None}
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,7 @@ class Sent:
     order: tuple[int, int]
     changed_fields: list[str]
     body: Body
+    replay_id: str
 
 
 @dataclass(frozen=True)
@@ -121,8 +123,8 @@ class Readers:
     missing_required = ()
 
     def __init__(self, refused: str = BAD) -> None:
-        self.refused = refused
-        """The name that fails the mapping."""
+        self.meanings: Mapping[str, str | None] = {refused: None}
+        """By the name that stands in a row, the company it gives if that is another; ``None``: the row fails."""
         self.mapping_version = "m1"
         self.mapped: list[str | None] = []
         """Keys of the rows that were mapped."""
@@ -131,6 +133,9 @@ class Readers:
     def bound(self) -> Readers:
         """The mapping, bound to the one header."""
         return self
+
+    async def prepare(self, _values: Sequence[bytes]) -> None:
+        """Nothing is to be fetched."""
 
     def reader(self, _source: SourceConfig, _value: bytes) -> Readers:
         """The reader of the one header."""
@@ -147,8 +152,9 @@ class Readers:
     def map(self, cells: list[str | None]) -> tuple[Body, list[Reason]]:
         """All canonical fields, and what is wrong."""
         self.mapped.append(cells[0])
-        body = dict.fromkeys(records.lead_fields()) | {"ages_served": [], "provider_id": cells[0], "company": cells[1]}
-        return body, [Reason("company", "wrong", "is not allowed")] if cells[1] == self.refused else []
+        company = meaning(self.meanings, cells[1] or "")
+        body = dict.fromkeys(records.lead_fields()) | {"ages_served": [], "provider_id": cells[0], "company": company}
+        return body, [Reason("company", "wrong", "is not allowed")] if company is None else []
 
 
 @functools.cache
@@ -257,8 +263,9 @@ class Lane:
         return self.steps[-1]
 
     def sent_for(self, file: File) -> list[Sent]:
-        """The change records of a load."""
-        return [record for record in self.sent if record is not None and record.load_id == file.load_id]
+        """The change records of a load itself, without those of its replays."""
+        own = (file.load_id, "")
+        return [record for record in self.sent if record is not None and (record.load_id, record.replay_id) == own]
 
     def names(self) -> dict[str, str]:
         """The live leads by key, as a reader of leads.canonical folds them: their names."""
@@ -305,6 +312,11 @@ class Lane:
         self.changelog[key] = buffer.getvalue()
 
 
+def meaning(meanings: Mapping[str, str | None], name: str) -> str | None:
+    """The company that a mapping gives for a name; ``None``: the row fails."""
+    return None if name == MANGLED else meanings.get(name, name)
+
+
 @functools.cache
 def _row_schema() -> Any:
     return parse_schema(raw_schema(SOURCE, COLUMNS))
@@ -323,6 +335,7 @@ def _sent(value: bytes) -> Sent:
         order=(lead["load_seq"], lead["row_number"]),
         changed_fields=lead["changed_fields"],
         body={name: lead[name] for name in records.lead_fields()},
+        replay_id=lead["replay_id"],
     )
 
 
