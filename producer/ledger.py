@@ -6,7 +6,7 @@ rows of a half-split file are on the raw topic, and a finished file is never spl
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 
@@ -141,12 +141,17 @@ class Ledger:
             sequence += 1
         return sequence
 
-    def previous_rows(self, source_name: str, before: int) -> int | None:
-        """Rows of the newest load of a source that was split to its end and is older than load_seq ``before``."""
-        candidates: Iterable[LedgerEntry] = (
-            entry
-            for entry in self._entries.values()
-            if entry.source == source_name and entry.status == "split" and entry.load_seq < before
-        )
-        newest = max(candidates, key=lambda entry: entry.load_seq, default=None)
-        return newest.rows if newest else None
+    def file_to_measure_by(self, source_name: str, before: int, approved: Collection[str] = ()) -> LedgerEntry | None:
+        """The load whose rows tell whether one of load_seq ``before`` shrank: the newest older one that was split.
+
+        One whose deletes were held proves nothing, unless it is among the ``approved``: of it and those before it,
+        back to the first that was trusted, the largest counts. Else the second of two cut-off files would delete.
+        """
+        older = [e for e in self._entries.values() if e.source == source_name and e.status == "split"]
+        candidates = []
+        for entry in sorted(older, key=lambda entry: entry.load_seq, reverse=True):
+            if entry.load_seq < before:
+                candidates.append(entry)
+                if not entry.reason or entry.load_id in approved:
+                    break
+        return max(candidates, key=lambda entry: entry.rows, default=None)

@@ -17,6 +17,7 @@ from leadstream.log import get_logger
 from leadstream.partitioning import lane_of, lead_key
 from leadstream.sources import SourceConfig
 from leadstream.transaction import TransactionalProducer
+from producer.approvals import approved_loads
 from producer.arrivals import Arrival
 from producer.context import ProducerContext
 from producer.dialect import format_of
@@ -193,7 +194,7 @@ class LoadSplit:
         )
 
     async def _end(self, summary: Summary) -> LedgerEntry:
-        hold = self._reason_to_hold_deletes(summary)
+        hold = await self._reason_to_hold_deletes(summary)
         self._add_end_markers("complete", hold)
         self._add_step("split", partitions=self._context.lanes, reason=hold, notes=list(self._notes))
         entry = await self._commit("split", reason=hold)
@@ -201,7 +202,7 @@ class LoadSplit:
                  dead_letters=entry.dead_letters)  # fmt: skip
         return entry
 
-    def _reason_to_hold_deletes(self, summary: Summary) -> str:
+    async def _reason_to_hold_deletes(self, summary: Summary) -> str:
         source = self._known_source
         if source.refresh != "complete":
             return ""
@@ -210,12 +211,22 @@ class LoadSplit:
             reasons.append(f"the file looks cut off ({summary.cut_off_reason})")
         if self._unkeyed:
             reasons.append(f"{self._unkeyed} rows name no lead")
-        before = self._ledger.previous_rows(source.name, self._committed.load_seq)
-        if before and self._rows < before * (1 - source.max_shrink):
+        if larger := await self._file_it_shrank_from(source):
             reasons.append(
-                f"the file has {self._rows} rows, the one before had {before} (more than {source.max_shrink:.0%} fewer)"
+                f"the file has {self._rows:,} rows, {larger.object_key} had {larger.rows:,} "
+                f"(more than {source.max_shrink:.0%} fewer)"
             )
         return "; ".join(reasons)
+
+    async def _file_it_shrank_from(self, source: SourceConfig) -> LedgerEntry | None:
+        """The load that this one has too few rows beside, or None. Approvals are read only when they matter."""
+        share, seq = 1 - source.max_shrink, self._committed.load_seq
+        larger = self._ledger.file_to_measure_by(source.name, seq)
+        if larger and self._rows < larger.rows * share:
+            context = self._context
+            approved = await approved_loads(context.settings.kafka, context.decoder, self._lane, source.name)
+            larger = self._ledger.file_to_measure_by(source.name, seq, approved)
+        return larger if larger and self._rows < larger.rows * share else None
 
     async def _hold(self, reason: str) -> LedgerEntry:
         self._forget_uncommitted()

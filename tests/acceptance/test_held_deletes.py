@@ -38,7 +38,7 @@ async def test_the_deletes_of_a_file_that_shrank_are_held_until_they_are_approve
     half = b"".join(data.splitlines(keepends=True)[:51])
     load = await system.load("shrunk", half, "2.csv")
     assert (load["status"], load["deletes_held"], load["deleted"]) == ("done", 50, 0), load
-    assert "the one before had 100" in load["reason"]
+    assert "shrunk/1.csv had 100" in load["reason"]
     assert len(await system.leads("shrunk")) == 100
 
     preview = await _command(system, "loads", "approve", load["load_id"], "--dry-run")
@@ -58,3 +58,6 @@ async def test_the_deletes_of_a_file_that_shrank_are_held_until_they_are_approve
     kept = await _command(system, "loads", "reject", third["load_id"])
     assert (kept["deleted"], kept["deletes_held"]) == (0, 0)
     assert len(await system.leads("shrunk")) == 50
+    fourth = await system.load("shrunk", quarter + b"\n", "4.csv")
+    assert (fourth["deletes_held"], fourth["deleted"]) == (25, 0), fourth
+    assert "shrunk/2.csv had 50" in fourth["reason"]

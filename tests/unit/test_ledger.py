@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -53,3 +54,28 @@ def test_a_load_knows_the_mappings_that_its_own_has_replaced(
     for number, status, version in before:
         ledger.put(entry(number, status, version))
     assert ledger.outdated_versions(entry(9, "splitting", own), "m2") == outdated
+
+
+@pytest.mark.parametrize(
+    ("loads", "approved", "measure"),
+    [
+        ([], "", None),
+        ([(400, ""), (380, "")], "", 380),
+        ([(400, ""), (240, "it shrank")], "", 400),
+        ([(400, ""), (240, "it shrank"), (240, "it shrank")], "", 400),
+        ([(400, ""), (240, "it shrank")], "load-2", 240),
+        ([(400, ""), (240, "it shrank"), (90, "cut off")], "load-2", 240),
+        ([(400, ""), (900, "cut off")], "", 900),
+        ([(400, "cut off")], "", 400),
+    ],
+)
+def test_a_file_whose_deletes_were_held_makes_no_smaller_file_pass(
+    loads: list[tuple[int, str]], approved: str, measure: int | None
+) -> None:
+    """A file is measured by the newest one that was trusted, or approved, or by a larger one since."""
+    ledger = Ledger()
+    for number, (rows, reason) in enumerate(loads, start=1):
+        ledger.put(replace(entry(number, "split", "m1"), load_seq=number, rows=rows, reason=reason))
+    ledger.put(replace(entry(9, "split", "m1"), load_seq=99, rows=5_000))
+    found = ledger.file_to_measure_by("acme", 50, {approved})
+    assert (found.rows if found else None) == measure
