@@ -56,8 +56,10 @@ def failed_share(load: Load) -> float:
 
 
 def deletes_held_text(load: Load) -> str:
-    """How many deletes a load holds, and why."""
-    return f"{load['deletes_held']:,} deletes held{': ' if load['reason'] else ''}{load['reason'] or ''}"
+    """How many deletes a load holds, why, and what to do."""
+    why = f": {load['reason']}" if load["reason"] else ""
+    settle = f"`leadstream loads approve {load['load_id']}` deletes these leads, `reject` keeps them"
+    return f"{load['deletes_held']:,} deletes held{why} → {settle}"
 
 
 def percent(share: float) -> str:

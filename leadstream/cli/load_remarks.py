@@ -23,7 +23,8 @@ def remarks(load: Load) -> str:
     reason = deletes_held_text(load) if load["deletes_held"] else load["reason"]
     if reason and reason not in load["alerts"]:
         parts.append(reason)
-    parts += load["notes"] or []
+    said = "; ".join(parts)
+    parts += [note for note in load["notes"] or [] if note not in said]
     if load["dead_letter_reasons"]:
         parts.append(f"failed: {_reasons_text(load['dead_letter_reasons'])}")
     return "; ".join(parts)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from leadstream.alerts import deletes_held_text
 from leadstream.cli import session
 from leadstream.cli.database import Row, connect
 from leadstream.cli.documents import GOOD, SETTLED, load_document, seconds_taken, sum_sentence
@@ -178,9 +179,10 @@ def _print_receipt(document: dict[str, Any]) -> None:
     took = seconds_taken(load)
     typer.echo(f"{load['key']}: {load['status']}{f' in {took}' if took else ''}, load {load['load_id']}")
     typer.echo(f"  {sum_sentence(load)}")
-    if load["deleted"] or load["deletes_held"]:
-        typer.echo(f"  deleted {load['deleted']:,}, deletes held {load['deletes_held']:,}")
-    for remark in filter(None, [load["reason"], *(load["notes"] or [])]):
+    if load["deleted"]:
+        typer.echo(f"  deleted {load['deleted']:,}")
+    reason = deletes_held_text(load) if load["deletes_held"] else load["reason"] or ""
+    for remark in filter(None, [reason, *(note for note in load["notes"] or [] if note not in reason)]):
         typer.echo(f"  {remark}")
     if load["failed"]:
         typer.echo(f"  why rows failed: leadstream dlq list --each --load {load['load_id']}")

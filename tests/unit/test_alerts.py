@@ -16,7 +16,14 @@ from tests.unit.test_receipts import make_step
 
 def load(**changes: Any) -> dict[str, Any]:
     """A finished load: 200 rows, 10 of them failed."""
-    return {"status": "done", "rows": 200, "dead_letters": 10, "deletes_held": 0, "reason": ""} | changes
+    return {
+        "load_id": "a1",
+        "status": "done",
+        "rows": 200,
+        "dead_letters": 10,
+        "deletes_held": 0,
+        "reason": "",
+    } | changes
 
 
 @pytest.mark.parametrize("rate", [None, 0.05, 1.0])
@@ -49,7 +56,8 @@ def test_held_deletes_are_an_alert_beside_the_failed_rows() -> None:
     """Both are told, failed rows first."""
     found = alerts(load(deletes_held=1200, reason="the file shrank"), 0.01)
     assert [alert.kind for alert in found] == ["dead_letter_rate", "deletes_held"]
-    assert found[1].text == "1,200 deletes held: the file shrank"
+    settle = "`leadstream loads approve a1` deletes these leads, `reject` keeps them"
+    assert found[1].text == f"1,200 deletes held: the file shrank → {settle}"
 
 
 def test_every_kind_of_alert_has_its_symbol() -> None:
@@ -84,7 +92,11 @@ def test_the_step_that_completes_the_numbers_raises_each_alert_once() -> None:
         "threshold": 0.2,
         "at": datetime(2026, 1, 5, 8, 0, 3, tzinfo=UTC),
     }
-    assert (deletes["kind"], deletes["text"]) == ("deletes_held", "3 deletes held: the file shrank")
+    assert (deletes["kind"], deletes["text"]) == (
+        "deletes_held",
+        f"3 deletes held: the file shrank → `leadstream loads approve {steps[0]['load_id']}` deletes these leads, "
+        "`reject` keeps them",
+    )
 
 
 def test_a_load_that_is_held_again_after_another_try_raises_its_alert_again() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from leadstream.cli.documents import load_document
 from leadstream.cli.load_remarks import durations_text, remarks
 
+SETTLE = "`leadstream loads approve a1` deletes these leads, `reject` keeps them"
 STARTED = datetime(2026, 1, 31, 8, tzinfo=UTC)
 
 
@@ -37,7 +38,7 @@ def test_remarks_stand_in_one_line_the_most_urgent_first() -> None:
     load["alerts"] = ["too many rows failed"]
     load["dead_letter_reasons"] = [{"code": code, "count": count} for code, count in counts.items()]
     assert remarks(load) == (
-        "ALERT: too many rows failed; 1,200 deletes held: the file shrank; new column 'Fax'; "
+        f"ALERT: too many rows failed; 1,200 deletes held: the file shrank → {SETTLE}; new column 'Fax'; "
         "failed: b 5, c 2, a 1, 1 more reasons"
     )
     assert remarks(document()) == ""
@@ -48,8 +49,15 @@ def test_what_an_alert_says_is_not_said_again() -> None:
     held = document(status="held", reason="column 'Fax' is gone") | {"alerts": ["column 'Fax' is gone"]}
     assert remarks(held) == "ALERT: column 'Fax' is gone"
     shrunk = document(deletes_held=1200, reason="the file shrank")
-    shrunk["alerts"] = ["1,200 deletes held: the file shrank"]
-    assert remarks(shrunk) == "ALERT: 1,200 deletes held: the file shrank"
+    shrunk["alerts"] = [f"1,200 deletes held: the file shrank → {SETTLE}"]
+    assert remarks(shrunk) == f"ALERT: 1,200 deletes held: the file shrank → {SETTLE}"
+
+
+def test_a_note_that_the_reason_holds_already_is_not_said_again() -> None:
+    """The lost column stands in the reason of a held load, with what to do; the other notes follow it."""
+    notes = ["new column 'Telefax'", "column 'Fax' is gone"]
+    held = document(status="held", reason="column 'Fax' is gone → mend it", notes=notes)
+    assert remarks(held) == "column 'Fax' is gone → mend it; new column 'Telefax'"
 
 
 def test_a_load_knows_how_long_each_stage_took_and_its_speed() -> None:
