@@ -129,7 +129,7 @@ def _print_groups(groups: list[Row], wanted: Filters, as_json: bool) -> None:
         print_json(groups)
         return
     print_table(
-        ("count", "source", "stage", "code", "field", "load before → newest", "first seen", "last seen", "e.g."),
+        ("count", "source", "stage", "code", "field", "before → newest", "first seen", "last seen", "e.g."),
         [
             (
                 *(g[name] for name in ("count", "source", "stage", "reason_code", "field")),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import orjson
 import typer
@@ -42,12 +42,24 @@ def json_line(document: object) -> str:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
-    """Rows under a header, numbers to the right; the sentence ``empty`` when there are none."""
+    """Rows under a header, numbers to the right; the sentence ``empty`` when there are none.
+
+    On a terminal that is too narrow for the table, each row stands alone, a cell a line.
+    """
     shown = list(rows)
     if not shown:
         typer.echo(empty)
         return
-    console().print(table(columns, shown))
+    made, out = table(columns, shown), console()
+    if not fits(made, out):
+        for number, row in enumerate(shown):
+            typer.echo("\n" if number else "", nl=False)
+            print_pairs({name: cell for name, cell in zip(columns, row, strict=True) if text(cell)}, indent="")
+        return
+    with out.capture() as printed:
+        out.print(made)
+    for line in printed.get().splitlines():
+        typer.echo(line.rstrip())
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
@@ -56,12 +68,21 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
     for index, name in enumerate(columns):
         cells = [row[index] for row in rows]
         numeric = all(isinstance(cell, int) or cell is None for cell in cells)
-        # On a narrow terminal only long texts are wrapped.
-        short = numeric or max((len(text(cell)) for cell in cells), default=0) <= SHORT_TEXT_CHARACTERS
-        made.add_column(name, justify="right" if numeric else "left", no_wrap=short, overflow="fold")
+        # On a narrow terminal only sentences are wrapped: not times, names, ids and other short texts.
+        short = all(
+            len(text(c)) <= SHORT_TEXT_CHARACTERS or isinstance(c, datetime) or " " not in text(c) for c in cells
+        )
+        least = max(len(text(cell)) for cell in [name, *cells]) if short else None
+        justify: Literal["left", "right"] = "right" if numeric else "left"
+        made.add_column(name, justify=justify, no_wrap=short, overflow="fold", min_width=least)
     for row in rows:
         made.add_row(*map(text, row))
     return made
+
+
+def fits(made: Table, out: Console) -> bool:
+    """Whether a table can be shown without cutting what should not be wrapped."""
+    return out.measure(made, options=out.options.update(width=UNWRAPPED_COLUMNS)).minimum <= out.width
 
 
 def print_pairs(pairs: Mapping[str, Any], *, indent: str = "  ") -> None:

@@ -12,8 +12,8 @@ from rich.live import Live
 from rich.text import Text
 
 from leadstream.cli.database import Row, connect
-from leadstream.cli.documents import load_document, seconds_taken
-from leadstream.cli.output import console, table
+from leadstream.cli.documents import load_document, seconds_taken, sum_sentence
+from leadstream.cli.output import console, fits, table
 from leadstream.errors import LeadstreamError
 from leadstream.settings import PostgresSettings
 
@@ -80,7 +80,9 @@ def screen(parts: Sequence[PartLine], progress: Progress | None) -> RenderableTy
         shown += [Text(""), Text(_counts_sentence(progress.counts))]
         if progress.loads:
             columns = ("key", "status", "rows", "inserted", "updated", "unchanged", "deleted", "failed", "took")
-            shown += [Text(""), table(columns, [_load_line(load) for load in progress.loads])]
+            made = table(columns, [_load_line(load) for load in progress.loads])
+            lines = [Text(f"{load['key']}: {load['status']}\n  {sum_sentence(load)}") for load in progress.loads]
+            shown += [Text(""), *([made] if fits(made, console()) else lines)]
     return Group(*shown)
 
 
