@@ -135,7 +135,10 @@ def errors_translated() -> Iterator[None]:
     except FATAL_ERRORS as exc:
         raise FatalError(f"Kafka will not take this: {_describe(exc)}") from exc
     except (errors.KafkaError, OSError) as exc:
-        raise TransientError(f"Kafka is away or busy: {_describe(exc)}", hint="check KAFKA_BOOTSTRAP_SERVERS") from exc
+        raise TransientError(
+            f"Kafka is away or busy: {_describe(exc)}",
+            hint="start it (`leadstream up`), or check KAFKA_BOOTSTRAP_SERVERS",
+        ) from exc
 
 
 async def ensure_topics(settings: KafkaSettings, topics: Sequence[Topic]) -> None:

@@ -160,7 +160,8 @@ class Registry:
             raise FatalError(f"schema registry refuses {what}: {reason}", hint=hint) from exc
         except httpx.TransportError as exc:
             raise TransientError(
-                f"schema registry is away: {type(exc).__name__}", hint="check SCHEMA_REGISTRY_URL"
+                f"schema registry at {self._settings.url} is away: {type(exc).__name__}",
+                hint="start it (`leadstream up`), or check SCHEMA_REGISTRY_URL",
             ) from exc
 
 

@@ -100,7 +100,8 @@ def _translated(settings: S3Settings) -> Iterator[None]:
         raise _explain(code, settings, place) from exc
     except NoCredentialsError as exc:
         raise ConfigError(
-            f"no access key for S3 at {place}", hint="set S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY"
+            f"no access key for S3 at {place}",
+            hint="start one (`leadstream up`), or set S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY",
         ) from exc
     except (BotoCoreError, TimeoutError, ConnectionError) as exc:
         raise TransientError(
