@@ -195,8 +195,7 @@ class SourceConfig(_Part):
     refresh: Literal["complete", "partial"] = "complete"
     """`complete`: a lead that is absent from a newer file is deleted. `partial`: files hold only what changed."""
     max_shrink: Fraction = 0.2
-    """Share of its rows that a complete file may lose before deletes are held. Measured by the newest file before it
-    whose deletes were not held or were approved, and by any larger one since."""
+    """Share of its rows that a complete file may lose before deletes are held. Held files are no measure."""
     dead_letter_rate: Fraction | None = None
     """Share of a load's rows in the dead letters above which an alert is raised; `null`: never."""
     hold_dead_letters: bool = False

@@ -120,6 +120,6 @@ def _unexpected(exc: Exception) -> str:
 
 def _wrong_use(exc: typer.TyperException) -> str:
     context: typer.Context | None = getattr(exc, "ctx", None)
-    message = exc.format_message().rstrip(".")
+    message = " ".join(exc.format_message().replace("Value error, ", "").split()).rstrip(".")
     message = message[:1].lower() + message[1:]
     return f"{message} → {context.command_path} --help" if context is not None else message

@@ -154,7 +154,7 @@ async def _retry(settings: Settings, source: str, letters: ByPartition) -> dict[
 
 def _print_left_out(chosen: _Selection) -> None:
     if not chosen.count:
-        typer.echo("nothing to retry")
+        typer.echo("nothing to retry: no dead letter matches")
     if chosen.settled:
         typer.echo(f"{chosen.settled:,} {'is' if chosen.settled == 1 else 'are'} settled already and left alone")
     for stage, count in sorted(chosen.other_stages.items()):

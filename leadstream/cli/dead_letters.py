@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
@@ -158,7 +159,9 @@ def _print_letters(rows: list[Row], wanted: Filters, as_json: bool) -> None:
 
 
 def _nothing(wanted: Filters) -> str:
-    return "no dead letters" if wanted.status is Status.ALL else f"no {wanted.status or Status.OPEN} dead letters"
+    kind = "dead letters" if wanted.status is Status.ALL else f"{wanted.status or Status.OPEN} dead letters"
+    chosen = replace(wanted, status=None).given
+    return f"no {kind}{' that match; without filters: leadstream dlq list' if chosen else ''}"
 
 
 async def _groups(settings: PostgresSettings, wanted: Filters) -> list[Row]:

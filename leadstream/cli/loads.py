@@ -58,7 +58,7 @@ def newest(
         print_json(documents)
         return
     if not documents:
-        typer.echo("no loads yet → leadstream put FILE --source SOURCE")
+        typer.echo(f"no loads yet{f' of {source}' if source else ''} → leadstream put FILE --source SOURCE")
         return
     out = console()
     out.print(screen(documents, out.width))

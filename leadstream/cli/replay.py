@@ -175,7 +175,9 @@ def cancel(
     """
     settings = session.start()
     row = session.run(_row(settings.postgres, replay_id))
-    if row["status"] == RUNNING and not dry_run:
+    if row["status"] != RUNNING:
+        typer.echo(f"{replay_id} has ended already: nothing to cancel", err=True)
+    elif not dry_run:
         config = find_source(settings, row["source"])
         row = session.run(carry_out(settings, order("cancel", config, replay_id)))
     if as_json:
@@ -262,7 +264,7 @@ def _print_lead(summary: Summary, lead: str, *, as_json: bool) -> None:
     if as_json:
         print_json(found)
     elif not found:
-        typer.echo(f"{lead} would stay as it is")
+        typer.echo(f"no row of {lead} would change anything")
     for change in [] if as_json else found:
         typer.echo(f"{lead} would be {'inserted' if change['op'] == 'c' else 'updated'} (row {change['row']})")
         rows = [(name, values["before"], values["after"]) for name, values in change["changes"].items()]

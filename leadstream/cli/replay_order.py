@@ -50,18 +50,12 @@ async def carry_out(settings: Settings, command: dict[str, Any]) -> Row:
     """
     await send_command(settings, command)
     replay_id = command["replay_id"]
-    deadline = time.monotonic() + ACCEPTED_WITHIN_SECONDS
-    async with connect(settings.postgres) as database:
-        while True:
-            row = await database.row("replay", replay_id)
-            if row is not None and row["status"] != RUNNING:
-                return row
-            if row is None and time.monotonic() > deadline:
-                raise LeadstreamError(
-                    f"the processors have not taken up {replay_id} within {ACCEPTED_WITHIN_SECONDS:.0f} s",
-                    hint="it is not lost: they will when they run; see leadstream status and leadstream replay list",
-                )
-            await asyncio.sleep(POLL_SECONDS)
+    try:
+        return await _ended(settings, replay_id)
+    except asyncio.CancelledError:
+        which = f"leadstream replay show {replay_id} tells how far it is, leadstream replay cancel {replay_id} stops it"
+        typer.echo(f"{replay_id} goes on by itself: {which}", err=True)
+        raise
 
 
 def replay_document(row: Row) -> dict[str, Any]:
@@ -90,3 +84,18 @@ def print_receipt(row: Row) -> None:
 def exit_code(rows: Sequence[Row]) -> int:
     """0 when every replay is done."""
     return int(any(row["status"] != "done" for row in rows))
+
+
+async def _ended(settings: Settings, replay_id: str) -> Row:
+    deadline = time.monotonic() + ACCEPTED_WITHIN_SECONDS
+    async with connect(settings.postgres) as database:
+        while True:
+            row = await database.row("replay", replay_id)
+            if row is not None and row["status"] != RUNNING:
+                return row
+            if row is None and time.monotonic() > deadline:
+                raise LeadstreamError(
+                    f"the processors have not taken up {replay_id} within {ACCEPTED_WITHIN_SECONDS:.0f} s",
+                    hint="it is not lost: they will when they run; see leadstream status and leadstream replay list",
+                )
+            await asyncio.sleep(POLL_SECONDS)

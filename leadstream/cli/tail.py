@@ -16,6 +16,7 @@ from leadstream import kafka
 from leadstream.cli import session
 from leadstream.cli.messages import open_consumer, open_registry
 from leadstream.cli.output import json_line, masked_lead
+from leadstream.cli.sources import find_source
 from leadstream.cli.times import word_or_time
 from leadstream.errors import ConfigError
 from leadstream.settings import Settings
@@ -72,8 +73,11 @@ def tail(
     """
     start = word_or_time(since, frozenset({"earliest", "latest"}), "--from")
     wanted = wanted_leads(source, frozenset(op or ()), frozenset(changed or ()))
+    settings = session.start()
+    if source is not None:
+        find_source(settings, source)  # a misspelt one would be waited for in vain
     with contextlib.suppress(KeyboardInterrupt):
-        session.run(_tail(session.start(), wanted, start, group, count, shown=_as_it_is if unmasked else masked_lead))
+        session.run(_tail(settings, wanted, start, group, count, shown=_as_it_is if unmasked else masked_lead))
 
 
 def wanted_leads(source: str | None, ops: frozenset[str], changed: frozenset[str]) -> Wanted:

@@ -109,6 +109,9 @@ def test_the_reference_names_no_command_that_is_not_there() -> None:
         ["samples", "mars", "--out", "x.csv"],
         ["tail", "--from", "yesterday"],
         ["tail", "--count", "many"],
+        ["tail", "--op", "x"],
+        ["dlq", "list", "--since", "yesterday"],
+        ["export", "--to", "x.csv"],
     ],
     ids=" ".join,
 )
@@ -118,6 +121,7 @@ def test_wrong_use_ends_with_code_2_and_one_line(arguments: list[str], capsys: p
     captured = capsys.readouterr()
     assert captured.out == ""
     assert re.fullmatch(r"error: .+ → leadstream .*--help\n", captured.err)
+    assert "Value error" not in captured.err
 
 
 def test_no_command_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
@@ -164,6 +168,7 @@ def test_verbose_adds_the_traceback_wherever_it_stands(folder: Path) -> None:
         ["sources", "show", "acmme"],
         ["sources", "drift", "acmme"],
         ["replay", "--source", "acmme", "--dry-run"],
+        ["tail", "--source", "acmme"],
     ],
     ids=" ".join,
 )
