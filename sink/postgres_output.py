@@ -199,6 +199,7 @@ class PostgresOutput:
             rows = [receipt_row(receipt) for receipt in receipts.values()]
             await connection.execute(query("write_receipts"), orjson.dumps(rows).decode())
         await connection.execute(query("settle_loads"), touched)
+        await connection.execute(query("supersede_held_deletes"), touched)
         await connection.execute(query("settle_replays"), touched)
         await connection.execute(query("resolve_file_letters"), touched)
 

@@ -267,6 +267,15 @@ SET applied = judged.applied,
 FROM judged
 WHERE loads.load_id = judged.load_id;
 
+-- name: supersede_held_deletes
+-- Deletes that a load held are settled by a newer file that is done: each of their leads was in it, or was deleted or
+-- held by it. For loads $1 and what is older or newer than they are. After settle_loads.
+UPDATE loads AS older
+SET deletes_held = 0, reason = concat_ws('; ', nullif(older.reason, ''), 'a newer file has settled the held deletes')
+FROM loads AS newer
+WHERE older.source = newer.source AND older.load_seq < newer.load_seq AND older.deletes_held > 0
+    AND newer.status = 'done' AND (newer.load_id = ANY ($1::text[]) OR older.load_id = ANY ($1::text[]));
+
 -- name: resolve_file_letters
 -- A letter about a whole file is settled when one of loads $1 was split again and is done. After settle_loads.
 UPDATE dead_letters

@@ -61,3 +61,9 @@ async def test_the_deletes_of_a_file_that_shrank_are_held_until_they_are_approve
     fourth = await system.load("shrunk", quarter + b"\n", "4.csv")
     assert (fourth["deletes_held"], fourth["deleted"]) == (25, 0), fourth
     assert "shrunk/2.csv had 50" in fourth["reason"]
+
+    fifth = await system.load("shrunk", data, "5.csv")
+    assert (fifth["status"], fifth["deletes_held"], fifth["deleted"]) == ("done", 0, 0), fifth
+    superseded = await _command(system, "loads", "approve", fourth["load_id"], "--dry-run")
+    assert (superseded["deletes_were_held"], superseded["status"]) == (0, "done")
+    assert superseded["reason"].endswith("a newer file has settled the held deletes")
