@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import gc
 import subprocess
 from pathlib import Path
 
@@ -17,7 +18,12 @@ MAX_LINES = 500
 def _imports(file: Path) -> set[str]:
     """Top-level packages that a module imports, wherever in it."""
     found = set()
-    for node in ast.walk(ast.parse(file.read_text())):
+    gc.disable()  # Python 3.11 fails to parse when the collector runs code that parses, as a traceback does
+    try:
+        tree = ast.parse(file.read_text())
+    finally:
+        gc.enable()
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +60,7 @@ class Worker:
             outcome.source = await self.guard.wait(self.state, run)
             outcome.take(run)
         for key, entry in outcome.entries.items():
-            self.state.put(key, replace(entry, canonical_offset=0))
+            self.state.put(key, entry._replace(canonical_offset=0))
         return outcome
 
     async def take_when(self, text: str, messages: list[Message]) -> BatchChanges:
