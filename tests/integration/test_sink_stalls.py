@@ -28,7 +28,7 @@ from sink import dead_letters
 from sink.batch import Batch
 from sink.postgres_output import PostgresOutput
 
-BIG = "x" * 8_000_000
+BIG = "x" * 32_000_000  # more than the buffers of both ends take
 
 async def pause_when_half_is_sent(connection):
     while not connection._transport.get_write_buffer_size():
