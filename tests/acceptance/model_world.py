@@ -53,7 +53,9 @@ class World:
 
     async def begin(self) -> None:
         """Make the source known."""
-        self._write_yaml()
+        text = YAML.format(column=COLUMNS[self.column], format=FORMATS[self.format])
+        (self.system.sources_dir / f"{self.source}.yaml").write_text(text)
+        self._take_meanings()
         await asyncio.sleep(SOURCES_SECONDS)
 
     async def refresh(self, rows: Rows, kill: str = "") -> None:
@@ -72,16 +74,15 @@ class World:
         seq = self._newest() + DAYS_BETWEEN_FILES
         held = await self.system.load(self.source, self._csv(rows), _name(seq))
         assert held["status"] == "held", held
-        await self._answer("sources", "drift", self.source, "--apply")
+        patched = await self.system.command("sources", "drift", self.source, "--apply")
+        if patched.returncode == 1:  # cells too unlike those before for a suggestion: by hand
+            self._edit_yaml(f"column: {COLUMNS[1 - self.column]},", f"column: {COLUMNS[self.column]},")
         await self._put(seq, rows)
 
     async def remap(self) -> None:
         """Another date format in the YAML. What stands is not mapped again."""
         self.format = 1 - self.format
-        # The column's name is left as drift --apply wrote it.
-        file = self.system.sources_dir / f"{self.source}.yaml"
-        file.write_text(file.read_text().replace(FORMATS[1 - self.format], FORMATS[self.format]))
-        self._take_meanings()
+        self._edit_yaml(FORMATS[1 - self.format], FORMATS[self.format])
 
     async def replay(self) -> None:
         """Everything through today's mapping, as its dry run says."""
@@ -230,9 +231,11 @@ class World:
         lines = [f"Id,Name,{COLUMNS[self.column]}"] + [f"{key},{_company(key)},{cell}" for key, cell in rows]
         return ("\n".join(lines) + "\n").encode()
 
-    def _write_yaml(self) -> None:
-        text = YAML.format(column=COLUMNS[self.column], format=FORMATS[self.format])
-        (self.system.sources_dir / f"{self.source}.yaml").write_text(text)
+    def _edit_yaml(self, old: str, new: str) -> None:
+        file = self.system.sources_dir / f"{self.source}.yaml"
+        text = file.read_text()
+        assert old in text
+        file.write_text(text.replace(old, new))
         self._take_meanings()
 
     def _take_meanings(self) -> None:
