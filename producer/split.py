@@ -210,7 +210,8 @@ class LoadSplit:
         if summary.cut_off:
             reasons.append(f"the file looks cut off ({summary.cut_off_reason})")
         if self._unkeyed:
-            reasons.append(f"{self._unkeyed} rows name no lead")
+            rows = "1 row names" if self._unkeyed == 1 else f"{self._unkeyed:,} rows name"
+            reasons.append(f"{rows} no lead")
         if larger := await self._file_it_shrank_from(source):
             reasons.append(
                 f"the file has {self._rows:,} rows, {larger.object_key} had {larger.rows:,} "
