@@ -41,6 +41,10 @@ class LeadEntry(NamedTuple):
     """Of the row that last gave this content (:func:`processors.changes.fingerprint`); not in the changelog, so that a
     new process, which may map otherwise, maps every row once."""
 
+    def is_newer_than(self, load_seq: int, row_number: int) -> bool:
+        """Whether a newer row than this one, or a newer file, has spoken of the lead."""
+        return (self.load_seq, self.row_number) > (load_seq, row_number)
+
     def to_record(self) -> dict[str, object]:
         """The entry as an Avro record."""
         return {

@@ -246,7 +246,7 @@ class BatchChanges:
         """Insert, update, unchanged or overtaken? Count it, and keep the change if it is one."""
         key, counts = change.key, load.counts
         known = self._known(key)
-        if known is not None and (known.load_seq, known.row_number) > (load.load_seq, change.row_number):
+        if known is not None and known.is_newer_than(load.load_seq, change.row_number):
             counts.stale += 1
             return
         if known is not None and known.held_by and known.load_seq < load.load_seq:
@@ -381,7 +381,7 @@ class BatchChanges:
     def _is_overtaken(self, key: bytes, load_seq: int, row_number: int) -> bool:
         """Whether a newer row than this one, or a newer file, has spoken of the lead."""
         known = self._known(key)
-        return known is not None and (known.load_seq, known.row_number) > (load_seq, row_number)
+        return known is not None and known.is_newer_than(load_seq, row_number)
 
     def _known(self, key: bytes) -> LeadEntry | None:
         return self.entries.get(key) or self.state.get(key)

@@ -7,6 +7,7 @@ from typing import Any
 
 from producer.splitter import Column
 from schemas import headers
+from schemas.flat_records import varint
 from schemas.headers import Headers, Kind
 
 RawSchema = dict[str, Any]
@@ -42,7 +43,7 @@ def encode_row(prefix: bytes, cells: Sequence[str]) -> bytes:
             if size < 64:
                 parts.append(b"\x02%c" % (size << 1))
             else:
-                parts.append(STRING_BRANCH + _varint(size << 1))
+                parts.append(STRING_BRANCH + varint(size << 1))
             parts.append(data)
         else:
             parts.append(NULL_BRANCH)
@@ -88,12 +89,3 @@ def end_headers(constant: Headers, *, rows: int, status: str, refresh: str, hold
     if hold:
         marker.append((headers.HOLD, hold.encode()))
     return marker
-
-
-def _varint(number: int) -> bytes:
-    out = bytearray()
-    while number > 0x7F:
-        out.append((number & 0x7F) | 0x80)
-        number >>= 7
-    out.append(number)
-    return bytes(out)

@@ -113,7 +113,7 @@ def _boolean(value: bool) -> bytes:
 def _int(value: int) -> bytes:
     if type(value) is not int or not -INT_LIMIT <= value < INT_LIMIT:
         raise TypeError(f"{type(value).__name__} is no int of 32 bits")
-    return VALUE_BRANCH + _varint(value << 1 if value >= 0 else ~(value << 1))
+    return VALUE_BRANCH + varint(value << 1 if value >= 0 else ~(value << 1))
 
 
 def _date(value: date) -> bytes:
@@ -145,10 +145,11 @@ def _by_fastavro(schema: Any) -> Write:
 
 
 def _length(length: int) -> bytes:
-    return _SHORT_LENGTHS[length] if length < SHORT_BYTES else _varint(length << 1)
+    return _SHORT_LENGTHS[length] if length < SHORT_BYTES else varint(length << 1)
 
 
-def _varint(number: int) -> bytes:
+def varint(number: int) -> bytes:
+    """A whole number that is not negative: seven bits a byte, the lowest first."""
     out = bytearray()
     while number > 0x7F:
         out.append((number & 0x7F) | 0x80)

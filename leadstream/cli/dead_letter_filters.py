@@ -10,6 +10,9 @@ from typing import Annotated
 
 import typer
 
+from leadstream.cli.database import Database
+from leadstream.errors import LeadstreamError
+
 TIME_FORMATS = [f"%Y-%m-%d{time}{zone}" for time in ("", "T%H:%M", "T%H:%M:%S") for zone in ("", "%z")]
 
 
@@ -77,6 +80,30 @@ class Filters:
         status = self.status or (Status.OPEN if self.ids is None else Status.ALL)
         ids = list(self.ids) if self.ids is not None else None
         return self.source, self.load, self.stage, self.reason, since, None if status is Status.ALL else status, ids
+
+
+def chosen(ids: Sequence[str] | None, filters: Filters) -> Filters:
+    """The letters that a command is to change: those of the ids, or of the filters.
+
+    Raises:
+        typer.BadParameter: both are given, or neither.
+    """
+    if bool(ids) == filters.given:
+        raise typer.BadParameter("name either ids or filters such as --source and --reason", param_hint="ID")
+    return Filters(ids=ids) if ids else filters
+
+
+async def check_known(database: Database, wanted: Filters) -> None:
+    """Make sure that there is a letter for each id.
+
+    Raises:
+        LeadstreamError: names those that there are not.
+    """
+    if wanted.ids is None:
+        return
+    known = {row["dead_letter_id"] for row in await database.rows("known_dead_letters", list(wanted.ids))}
+    if unknown := [one for one in wanted.ids if one not in known]:
+        raise LeadstreamError(f"no such dead letter: {', '.join(unknown)}", hint="leadstream dlq list --each")
 
 
 EVERY = Filters(status=Status.ALL)

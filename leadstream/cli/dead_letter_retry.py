@@ -18,6 +18,8 @@ from leadstream.cli.dead_letter_filters import (
     SourceFilter,
     StageFilter,
     StatusFilter,
+    check_known,
+    chosen,
 )
 from leadstream.cli.dead_letter_settling import DryRun, Ids
 from leadstream.cli.output import JsonOption, print_json
@@ -76,55 +78,50 @@ def retry(
       leadstream dlq retry --source oklahoma --reason phone_invalid --dry-run
       leadstream dlq retry --load 3f2a91c0d4e5b677
     """
-    filters = Filters(source, load, stage, reason, since, status)
-    if bool(ids) == filters.given:
-        raise typer.BadParameter("name either ids or filters such as --source and --reason", param_hint="ID")
+    wanted = chosen(ids, Filters(source, load, stage, reason, since, status))
     settings = session.start()
-    chosen = session.run(_select(settings.postgres, Filters(ids=ids) if ids else filters))
+    selected = session.run(_select(settings.postgres, wanted))
     if dry_run:
-        documents = [_preview(settings, name, letters, as_json) for name, letters in sorted(chosen.letters.items())]
+        documents = [_preview(settings, name, letters, as_json) for name, letters in sorted(selected.letters.items())]
         rows = []
     else:
-        rows = [session.run(_retry(settings, name, letters)) for name, letters in sorted(chosen.letters.items())]
+        rows = [session.run(_retry(settings, name, letters)) for name, letters in sorted(selected.letters.items())]
         documents = [replay_document(row) for row in rows]
     if as_json:
-        left_out = {"settled": chosen.settled, **{stage.lower(): n for stage, n in chosen.other_stages.items()}}
-        print_json({"letters": chosen.count, "left_out": left_out, "dry_run": dry_run, "retries": documents})
+        left_out = {"settled": selected.settled, **{stage.lower(): n for stage, n in selected.other_stages.items()}}
+        print_json({"letters": selected.count, "left_out": left_out, "dry_run": dry_run, "retries": documents})
     else:
         for row in rows:
             print_receipt(row)
-        _print_left_out(chosen)
+        _print_left_out(selected)
     raise typer.Exit(exit_code(rows))
 
 
 async def _select(settings: PostgresSettings, wanted: Filters) -> _Selection:
-    chosen = _Selection()
+    selected = _Selection()
     async with connect(settings) as database:
-        if wanted.ids is not None:
-            known = {row["dead_letter_id"] for row in await database.rows("known_dead_letters", list(wanted.ids))}
-            if unknown := [one for one in wanted.ids if one not in known]:
-                raise LeadstreamError(f"no such dead letter: {', '.join(unknown)}", hint="leadstream dlq list --each")
+        await check_known(database, wanted)
         async with database.snapshot():
             async for row in database.stream("dead_letter_places", *wanted.arguments):
                 if row["status"] != "open" and wanted.ids is not None:
-                    chosen.settled += 1
+                    selected.settled += 1
                 elif row["stage"] not in MAPPED_STAGES or row["raw_partition"] is None:
-                    chosen.other_stages[row["stage"]] += 1
+                    selected.other_stages[row["stage"]] += 1
                 else:
-                    _add(chosen, row)
-    if chosen.count > MAX_LETTERS:
+                    _add(selected, row)
+    if selected.count > MAX_LETTERS:
         raise LeadstreamError(
-            f"these are {chosen.count:,} dead letters; a retry takes at most {MAX_LETTERS:,}",
+            f"these are {selected.count:,} dead letters; a retry takes at most {MAX_LETTERS:,}",
             hint="narrow it with --load, --reason or --since, or map everything again with leadstream replay",
         )
-    return chosen
+    return selected
 
 
-def _add(chosen: _Selection, row: dict[str, Any]) -> None:
+def _add(selected: _Selection, row: dict[str, Any]) -> None:
     partition, _, offset = row["dead_letter_id"].partition("-")
-    of_source = chosen.letters.setdefault(row["source"], {})
+    of_source = selected.letters.setdefault(row["source"], {})
     of_source.setdefault(row["raw_partition"], {}).setdefault(int(partition), set()).add(int(offset))
-    chosen.count += 1
+    selected.count += 1
 
 
 def _preview(settings: Settings, source: str, letters: ByPartition, as_json: bool) -> dict[str, Any]:
@@ -152,12 +149,12 @@ async def _retry(settings: Settings, source: str, letters: ByPartition) -> dict[
     return await carry_out(settings, order("retry", find_usable_source(settings, source), new_replay_id(), rows=rows))
 
 
-def _print_left_out(chosen: _Selection) -> None:
-    if not chosen.count:
+def _print_left_out(selected: _Selection) -> None:
+    if not selected.count:
         typer.echo("nothing to retry: no dead letter matches")
-    if chosen.settled:
-        typer.echo(f"{chosen.settled:,} {'is' if chosen.settled == 1 else 'are'} settled already and left alone")
-    for stage, count in sorted(chosen.other_stages.items()):
+    if selected.settled:
+        typer.echo(f"{selected.settled:,} {'is' if selected.settled == 1 else 'are'} settled already and left alone")
+    for stage, count in sorted(selected.other_stages.items()):
         typer.echo(
             f"{count:,} failed at {stage}, before there was a row to map → {OTHER_WAYS.get(stage, 'see dlq show')}"
         )

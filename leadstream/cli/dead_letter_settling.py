@@ -17,9 +17,10 @@ from leadstream.cli.dead_letter_filters import (
     StageFilter,
     Status,
     StatusFilter,
+    check_known,
+    chosen,
 )
 from leadstream.cli.output import JsonOption, print_json
-from leadstream.errors import LeadstreamError
 from leadstream.settings import PostgresSettings
 
 Ids = Annotated[list[str] | None, typer.Argument(metavar="[ID…]", help="As dlq list --each shows them.")]
@@ -72,11 +73,9 @@ def ignore(
 
 
 def _settle(target: Status, ids: list[str] | None, filters: Filters, why: str, dry_run: bool, as_json: bool) -> None:
-    if bool(ids) == filters.given:
-        raise typer.BadParameter("name either ids or filters such as --source and --reason", param_hint="ID")
+    wanted = chosen(ids, filters)
     if not why.strip():
         raise typer.BadParameter("say in a few words why", param_hint="--why")
-    wanted = Filters(ids=ids) if ids else filters
     count = session.run(_update(session.start().postgres, target, wanted, why.strip(), dry_run))
     if as_json:
         print_json({"status": target, "why": why.strip(), "count": count, "dry_run": dry_run})
@@ -89,10 +88,7 @@ def _settle(target: Status, ids: list[str] | None, filters: Filters, why: str, d
 
 async def _update(settings: PostgresSettings, target: Status, wanted: Filters, why: str, dry_run: bool) -> int:
     async with connect(settings) as database:
-        if wanted.ids is not None:
-            known = {row["dead_letter_id"] for row in await database.rows("known_dead_letters", list(wanted.ids))}
-            if unknown := [one for one in wanted.ids if one not in known]:
-                raise LeadstreamError(f"no such dead letter: {', '.join(unknown)}", hint="leadstream dlq list --each")
+        await check_known(database, wanted)
         if dry_run:
             rows = await database.rows("dead_letter_statuses", *wanted.arguments)
             return sum(row["count"] for row in rows if row["status"] != target)

@@ -28,12 +28,10 @@ from leadstream.errors import LeadstreamError
 from leadstream.partitioning import lane_of
 from leadstream.settings import PostgresSettings, Settings
 from leadstream.sources import SourceConfig, read_trial
+from producer.arrivals import SEQUENCE_PER_SECOND
 
 if TYPE_CHECKING:
     from processors.replay_state import Replay
-
-SEQUENCE_PER_SECOND = 1000
-"""load_seq counts in thousandths of a second of a file's age."""
 
 PREVIEW_ID = "preview"
 

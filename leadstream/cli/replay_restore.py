@@ -7,9 +7,8 @@ from collections.abc import AsyncGenerator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from aiokafka import TopicPartition
-
 from leadstream import kafka
+from leadstream.changelog import bounds, read_partition
 from leadstream.cli.database import Row, connect
 from leadstream.cli.messages import open_registry
 from leadstream.settings import Settings
@@ -118,24 +117,13 @@ def _restored(load: Row, replay_id: str) -> RestoredLoad:
 
 async def _held_since(settings: Settings, source: str) -> datetime | None:
     """When the first rows were written that every partition of the raw topic still holds; None: nothing is gone."""
-    partitions = [TopicPartition(topics.raw_topic(source), lane) for lane in range(settings.topics.lanes)]
-    consumer = kafka.consumer(settings.kafka, group_id=None)
+    topic = topics.raw_topic(source)
     moments = []
-    with kafka.errors_translated():
-        await consumer.start()
-        try:
-            consumer.assign(partitions)
-            ends = await consumer.end_offsets(partitions)
-            for where, first in (await consumer.beginning_offsets(partitions)).items():
-                if first == 0:
-                    continue
-                if first >= ends[where]:
-                    moments.append(datetime.now(UTC))
-                    continue
-                consumer.assign([where])
-                consumer.seek(where, first)
-                message = await consumer.getone()
-                moments.append(datetime.fromtimestamp(message.timestamp / 1000, UTC))
-        finally:
-            await consumer.stop()
+    for lane in range(settings.topics.lanes):
+        first, end = await bounds(settings.kafka, topic, lane)
+        if first == 0:
+            continue
+        async with contextlib.aclosing(read_partition(settings.kafka, topic, lane, start=first, end=end)) as batches:
+            messages = await anext(batches, None)
+        moments.append(datetime.fromtimestamp(messages[0].timestamp / 1000, UTC) if messages else datetime.now(UTC))
     return max(moments, default=None)
