@@ -53,9 +53,6 @@ class OpenLetters:
         self._places: dict[RowName, Place] = {}
         self._rows: dict[Place, RowName] = {}
 
-    def __len__(self) -> int:
-        return len(self._places)
-
     async def read(self, settings: KafkaSettings, partitions: Iterable[int]) -> None:
         """Read partitions of the dead letters to their ends.
 

@@ -19,7 +19,7 @@ from processors.replay import ReplayChanges
 from processors.replay_run import Restored, open_run
 from processors.replay_state import RETRY, Phase, Replay
 from schemas.codec import Decoder
-from schemas.headers import LOAD_ID, ROW, Reason
+from schemas.headers import Reason
 from schemas.registry import Registry
 
 
@@ -41,8 +41,6 @@ class PreviewedFailure:
     """A row that would fail, and is no dead letter now."""
 
     lead_key: str
-    load_id: str
-    row_number: int
     reasons: Sequence[Reason]
 
 
@@ -120,8 +118,6 @@ def _failures(outcome: ReplayChanges) -> list[PreviewedFailure]:
     return [
         PreviewedFailure(
             lead_key=lead_key(outcome.source.name, letter.message.key.decode()),
-            load_id=letter.values[LOAD_ID],
-            row_number=int(letter.values[ROW]),
             reasons=letter.reasons,
         )
         for letter in outcome.dead_letters

@@ -37,7 +37,6 @@ LOCK_FILE = Path(__file__).with_name("jars.lock")
 LOCK_HEADER = "# Written by `python -m leadstream.stack.jars lock`; every download is checked against it.\n"
 HTTP_TIMEOUT_SECONDS = 60
 PARALLEL_DOWNLOADS = 4
-READ_BYTES = 1024 * 1024
 
 KAFKA = "org.apache.kafka:kafka_2.13:4.1.1"
 # Resolved together with Kafka, these two would pull its dependencies to other versions: added as they are.
