@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from aiokafka import AIOKafkaProducer, TopicPartition
@@ -23,6 +23,11 @@ MAX_BATCH_BYTES = 512 * 1024
 TRANSACTION_TIMEOUT_MILLISECONDS = 60_000
 STOP_TIMEOUT_SECONDS = 5.0
 
+Record = tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]
+"""Key, value and headers."""
+Packed = list[tuple[TopicPartition, BatchBuilder]]
+"""Records on their way into a transaction."""
+
 
 class TransactionalProducer:
     """One stable transactional id, one transaction at a time.
@@ -33,6 +38,13 @@ class TransactionalProducer:
         await producer.begin()
         await producer.commit(offsets, group_id)              # or: await producer.abort()
 
+    Whoever adds records while a transaction is under way says by ``pack`` which of them are in it::
+
+        packed = producer.pack()
+        ...                                                   # what is added from here on is for the next one
+        await producer.begin()
+        await producer.commit(packed=packed)
+
     After any error from ``deliver`` or ``commit`` call ``abort`` and do not use it again.
     """
 
@@ -41,7 +53,7 @@ class TransactionalProducer:
         self._settings = settings
         self._producer: AIOKafkaProducer | None = None
         self._open: dict[TopicPartition, BatchBuilder] = {}
-        self._full: list[tuple[TopicPartition, BatchBuilder]] = []
+        self._full: Packed = []
         self._delivered: dict[TopicPartition, list[tuple[int, int]]] = {}
         self._topics: set[str] = set()
         self.pending_bytes = 0
@@ -85,27 +97,38 @@ class TransactionalProducer:
         timestamp_ms: int | None = None,
     ) -> None:
         """Put one record into the transaction; nothing is sent before ``deliver`` or ``commit``."""
+        self.add_all(topic, partition, [(key, value, headers or [])], timestamp_ms)
+
+    def add_all(self, topic: str, partition: int, records: Iterable[Record], timestamp_ms: int | None = None) -> None:
+        """As :meth:`add` for each record of one partition."""
         where = TopicPartition(topic, partition)
         batch = self._open.get(where)
         if batch is None:
             batch = self._open[where] = self._live.create_batch()
-        added = batch.append(timestamp=timestamp_ms, key=key, value=value, headers=headers or [])
-        if added is None:  # full
-            self._full.append((where, batch))
-            batch = self._open[where] = self._live.create_batch()
-            added = batch.append(timestamp=timestamp_ms, key=key, value=value, headers=headers or [])
-        self.pending_bytes += added.size
+        size = 0
+        for key, value, headers in records:
+            added = batch.append(timestamp=timestamp_ms, key=key, value=value, headers=headers)
+            if added is None:  # full
+                self._full.append((where, batch))
+                batch = self._open[where] = self._live.create_batch()
+                added = batch.append(timestamp=timestamp_ms, key=key, value=value, headers=headers)
+            size += added.size
+        self.pending_bytes += size
 
     def discard(self) -> None:
         """Forget what was added and not yet delivered."""
-        self._open, self._full = {}, []
-        self.pending_bytes = 0
+        self.pack()
 
-    async def deliver(self) -> None:
-        """Send what was added and wait until the brokers have it all (not yet committed)."""
-        batches = [*self._full, *self._open.items()]
+    def pack(self) -> Packed:
+        """Take out what was added and not yet delivered, to give it to ``deliver`` or ``commit``."""
+        packed = [*self._full, *self._open.items()]
         self._full, self._open = [], {}
         self.pending_bytes = 0
+        return packed
+
+    async def deliver(self, packed: Packed | None = None) -> None:
+        """Send what was ``packed``, or all that was added, and wait until the brokers have it (not yet committed)."""
+        batches = self.pack() if packed is None else packed
         with kafka.errors_translated(), self._failure_noted():
             # aiokafka knows every topic from its start, but forgets those that were not added when it next refreshes
             # its metadata: a batch that waits at that moment would have no leader until it expires, 40 s later.
@@ -124,14 +147,19 @@ class TransactionalProducer:
         ranges = self._delivered.get(TopicPartition(topic, partition), [])
         return [offset for base, count in ranges for offset in range(base, base + count)]
 
-    async def commit(self, offsets: Mapping[TopicPartition, int] | None = None, group_id: str = "") -> None:
-        """Deliver the rest, add the consumed ``offsets`` of ``group_id``, commit.
+    async def commit(
+        self,
+        offsets: Mapping[TopicPartition, int] | None = None,
+        group_id: str = "",
+        packed: Packed | None = None,
+    ) -> None:
+        """Deliver what was ``packed``, or all that was added, add the consumed ``offsets`` of ``group_id``, commit.
 
         Raises:
             FencedError: another process took over the transactional id; nothing of this transaction is visible.
             TransientError: it is not known whether the commit took effect: abort, start anew, read the offsets.
         """
-        await self.deliver()
+        await self.deliver(packed)
         with kafka.errors_translated(), self._failure_noted():
             if offsets:
                 await self._live.send_offsets_to_transaction(dict(offsets), group_id)

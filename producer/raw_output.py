@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from producer.splitter import Column
@@ -14,6 +14,8 @@ RawSchema = dict[str, Any]
 
 NULL_BRANCH = b"\x00"
 STRING_BRANCH = b"\x02"
+KNOWN_LENGTHS = 1_024
+"""Cells of fewer bytes have their Avro length ready."""
 
 
 def raw_schema(source: str, columns: Sequence[Column]) -> RawSchema:
@@ -29,24 +31,42 @@ def raw_schema(source: str, columns: Sequence[Column]) -> RawSchema:
     }
 
 
+def row_encoder(prefix: bytes, columns: int) -> Callable[[Sequence[str]], bytes]:
+    """A function from a row of ``columns`` cells to what :func:`encode_row` makes of it, in half the time.
+
+    It is written out for its number of columns, so that a row of ASCII cells becomes text, lengths between the cells,
+    in a single step. One character of that text is one byte.
+    """
+    cells = [f"cell_{at}" for at in range(columns)]
+    text = "".join(f"{{length_of[len({cell})]}}{{{cell}}}" for cell in cells)
+    lines = [
+        "def encode(row):",
+        f"    {', '.join(cells)}, = row",
+        "    try:",
+        f'        text = f"{text}"',
+        "    except IndexError:",
+        "        return encode_row(prefix, row)",
+        "    if text.isascii() or ''.join(row).isascii():",
+        "        return prefix + text.encode('latin-1')",
+        "    return encode_row(prefix, row)",
+    ]
+    scope: dict[str, Any] = {"prefix": prefix, "length_of": _LENGTHS_AS_TEXT, "encode_row": encode_row}
+    exec("\n".join(lines), scope)
+    encode: Callable[[Sequence[str]], bytes] = scope["encode"]
+    return encode
+
+
 def encode_row(prefix: bytes, cells: Sequence[str]) -> bytes:
     """One row in Avro binary after its wire-format ``prefix``; an empty cell is null.
 
     Written out by hand because every field has the same type (union of null and string: branch index, then length
-    and UTF-8 bytes; Avro 1.12 specification, "Binary encoding") and this runs once a row.
+    and UTF-8 bytes; Avro 1.12 specification, "Binary encoding").
     """
     parts = [prefix]
     for cell in cells:
-        if cell:
-            data = cell.encode()
-            size = len(data)
-            if size < 64:
-                parts.append(b"\x02%c" % (size << 1))
-            else:
-                parts.append(STRING_BRANCH + varint(size << 1))
-            parts.append(data)
-        else:
-            parts.append(NULL_BRANCH)
+        data = cell.encode()
+        size = len(data)
+        parts += _LENGTHS[size] if size < KNOWN_LENGTHS else _length(size), data
     return b"".join(parts)
 
 
@@ -89,3 +109,12 @@ def end_headers(constant: Headers, *, rows: int, status: str, refresh: str, hold
     if hold:
         marker.append((headers.HOLD, hold.encode()))
     return marker
+
+
+def _length(size: int) -> bytes:
+    """What stands before a cell of ``size`` bytes."""
+    return STRING_BRANCH + varint(size << 1) if size else NULL_BRANCH
+
+
+_LENGTHS = tuple(_length(size) for size in range(KNOWN_LENGTHS))
+_LENGTHS_AS_TEXT = tuple(length.decode("latin-1") for length in _LENGTHS)

@@ -8,19 +8,28 @@ from fastavro import parse_schema, schemaless_reader
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leadstream.partitioning import lane_of
-from producer.raw_output import encode_row, raw_schema
+from leadstream.partitioning import lane_of, lanes_of
+from producer.raw_output import encode_row, raw_schema, row_encoder
 from producer.splitter import Column
 
+TEXTS = st.text(max_size=80) | st.text("ab é", min_size=1_000, max_size=1_100) | st.text("abc", max_size=9_000)
 
-@given(st.lists(st.text(max_size=300), min_size=1, max_size=40))
+
+@given(st.lists(TEXTS, min_size=1, max_size=40))
 def test_a_row_reads_back_cell_for_cell_by_a_stranger(cells: list[str]) -> None:
     """fastavro reads what we wrote by hand; an empty cell is null."""
     columns = [Column(name=f"Column {i}", field=f"column_{i}") for i in range(len(cells))]
     schema = parse_schema(raw_schema("texas", columns))
-    row = schemaless_reader(io.BytesIO(encode_row(b"", cells)), schema, None)
-    assert isinstance(row, dict)
-    assert list(row.values()) == [cell or None for cell in cells]
+    for written in (encode_row(b"", cells), row_encoder(b"", len(cells))(cells)):
+        row = schemaless_reader(io.BytesIO(written), schema, None)
+        assert isinstance(row, dict)
+        assert list(row.values()) == [cell or None for cell in cells]
+
+
+@given(st.lists(TEXTS, min_size=1, max_size=40))
+def test_both_ways_to_write_a_row_give_the_same_bytes(cells: list[str]) -> None:
+    """The one that is made for a header knows short and long lengths and ASCII; the rest it leaves to the other."""
+    assert row_encoder(b"prefix", len(cells))(cells) == encode_row(b"prefix", cells)
 
 
 def test_the_schema_keeps_the_vendors_own_header() -> None:
@@ -35,3 +44,9 @@ def test_a_lead_is_where_kafkas_own_partitioner_puts_its_key() -> None:
     hashes = {"21": -973932308, "foobar": -790332482, "a-little-bit-long-string": -985981536}
     for key, value in hashes.items():
         assert lane_of(key, 1_000) == (value & 0x7FFFFFFF) % 1_000
+
+
+@given(st.lists(st.text(max_size=40)), st.integers(1, 256))
+def test_many_keys_at_once_come_to_the_same_lanes_as_one_by_one(keys: list[str], lanes: int) -> None:
+    """Keys of every length and none, the same key twice, no keys at all."""
+    assert lanes_of([key.encode() for key in keys], lanes) == [lane_of(key, lanes) for key in keys]
