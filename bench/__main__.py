@@ -29,7 +29,7 @@ RATIOS = {
 
 
 async def measure(plan: Plan) -> Figures:
-    """Run everything; gives the section ``stages`` of the results."""
+    """Run everything; gives what stands at the top of a results file."""
     began_at = time.monotonic()
     with temporary_folder() as folder:
         async with world() as here:
@@ -38,28 +38,32 @@ async def measure(plan: Plan) -> Figures:
             await bench.processors_and_sink()
             await bench.end_to_end()
             small = await bench.small_files()
-            milliseconds = await latency(here, plan.notices)
+            idle, under_load = await latency(here, Path(folder), plan.notices, plan.load_rows)
     found = bench.results
+    spreads = {name: found.ratio(stage, who) for name, (stage, who) in RATIOS.items()}
     return {
         "took_seconds": round(time.monotonic() - began_at),
         "plan": vars(plan),
         "peers": peer_versions(),
+        "ratios": {name: ratio and ratio["median"] for name, ratio in spreads.items()},
+        "latency_ms": idle,
+        "latency_under_load_ms": under_load,
+        "ratio_spreads": spreads,
         "rows_per_second": {
             stage: {who: spread(rates, 0) for who, rates in by_name.items()} for stage, by_name in found.rates.items()
         },
-        "ratios": {name: found.ratio(stage, who) for name, (stage, who) in RATIOS.items()},
         "small_files_seconds": small,
-        "latency_ms": milliseconds,
         "missing": found.missing,
     }
 
 
 def show(figures: Figures) -> None:
     """Print the ratios and the latency."""
-    for name, ratio in figures["ratios"].items():
+    for name, ratio in figures["ratio_spreads"].items():
         print(f"{name:<22}", f"{ratio['median']} ({ratio['min']} to {ratio['max']})" if ratio else "not measured")
-    print(f"files of 100 rows: {figures['small_files_seconds']}")
-    print(f"latency: {figures['latency_ms']} ms; everything took {figures['took_seconds']} s")
+    print(f"files of 100 rows, seconds: {figures['small_files_seconds']}")
+    print(f"latency, ms: idle {figures['latency_ms']}, under load {figures['latency_under_load_ms']}")
+    print(f"everything took {figures['took_seconds']} s")
     for name, why in figures["missing"].items():
         print(f"missing: {name}: {why}")
 
@@ -68,4 +72,4 @@ if __name__ == "__main__":
     quick = "--quick" in sys.argv[1:]
     stages = asyncio.run(measure(QUICK if quick else Plan()))
     show(stages)
-    save("stages", stages, QUICK_FILE if quick else FULL)
+    save("", stages, QUICK_FILE if quick else FULL)

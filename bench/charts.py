@@ -18,7 +18,7 @@ OURS, THEIRS = "#1f6f8b", "#b8c4c9"
 
 def draw() -> None:
     """One panel a stage: rows/s of everyone, median with least and greatest."""
-    rates = json.loads(FULL.read_text())["stages"]["rows_per_second"]
+    rates = json.loads(FULL.read_text())["rows_per_second"]
     figure, panels = plt.subplots(1, len(STAGES), figsize=(16, 3.6))
     for panel, stage in zip(panels, STAGES, strict=True):
         found = rates[stage]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 import sys
 from pathlib import Path
 from types import TracebackType
@@ -13,17 +15,20 @@ from tests.system import ROOT
 
 PEERS_PYTHON = ROOT / ".bench" / "venv" / "bin" / "python"
 """The interpreter with the peers in it (``make .bench/venv/.ready``)."""
-RUN_TIMEOUT_SECONDS = 240.0
+RUN_TIMEOUT_SECONDS = 120.0
 ERROR_CHARACTERS = 2_000
 
 
 class Contestant:
-    """One module of ``bench.peers``, running; an asynchronous context manager."""
+    """One module of ``bench.peers``, running; an asynchronous context manager.
 
-    def __init__(self, name: str, environment: dict[str, str], log: Path, *, peer: bool = False) -> None:
+    What it starts ends with it, and its temporary files are made in ``folder``, which the caller removes.
+    """
+
+    def __init__(self, name: str, environment: dict[str, str], folder: Path, *, peer: bool = False) -> None:
         self.name = name
-        self._environment = environment
-        self._log = log
+        self._environment = {**environment, "TMPDIR": str(folder)}
+        self._log = folder / f"{name}.log"
         self._python = str(PEERS_PYTHON) if peer else sys.executable
         self._process: asyncio.subprocess.Process | None = None
 
@@ -36,6 +41,7 @@ class Contestant:
                 stderr=log,
                 env=self._environment,
                 cwd=ROOT,
+                start_new_session=True,
             )
         return self
 
@@ -43,14 +49,20 @@ class Contestant:
         """One run; gives the answer.
 
         Raises:
-            RuntimeError: it failed, or took too long.
+            RuntimeError: it failed, or took too long; it has ended, and each further run fails at once.
         """
         process = self._process
         assert process is not None and process.stdin is not None and process.stdout is not None
-        process.stdin.write(json.dumps(request).encode() + b"\n")
-        async with asyncio.timeout(RUN_TIMEOUT_SECONDS):
-            line = await process.stdout.readline()
+        line = b""
+        if process.returncode is None:
+            try:
+                process.stdin.write(json.dumps(request).encode() + b"\n")
+                async with asyncio.timeout(RUN_TIMEOUT_SECONDS):
+                    line = await process.stdout.readline()
+            except (TimeoutError, OSError):
+                line = b""
         if not line:
+            await self._end()
             raise RuntimeError(f"{self.name} failed:\n{self._log.read_text()[-ERROR_CHARACTERS:]}")
         answer: dict[str, Any] = json.loads(line)
         return answer
@@ -58,7 +70,10 @@ class Contestant:
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await self._end()
+
+    async def _end(self) -> None:
         process = self._process
         if process is not None and process.returncode is None:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)  # with what it has started
             await process.wait()

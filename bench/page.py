@@ -51,8 +51,7 @@ only processor seconds are to be relied on. So it was when these were taken; tak
 def page(results: Figures) -> str:
     """The page."""
     parts = [HEAD]
-    if "stages" in results:
-        parts.append(_stages(results["stages"]))
+    parts.append(_stages(results))
     parts += [_refresh(results["refresh"]), _state(results["state"])]
     return "\n".join(parts)
 
@@ -60,7 +59,7 @@ def page(results: Figures) -> str:
 def _stages(found: Figures) -> str:
     plan, rates = found["plan"], found["rows_per_second"]
     lines = [_title("Stages", found), "![rows/s of every stage](performance.png)", ""]
-    ratios = {place: found["ratios"][name] for name, place in RATIOS.items()}
+    ratios = {place: found["ratio_spreads"][name] for name, place in RATIOS.items()}
     for stage, what in STAGES.items():
         lines += [
             f"**{stage.replace('_', ' ')}**: {what.format(**plan)}",

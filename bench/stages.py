@@ -1,6 +1,7 @@
 """The stages, one after the other, each beside its bound and its peers: what ``make bench`` runs.
 
-In every round each contestant has its turn, ours first; all rounds of a stage are on files of their own.
+In every round each contestant has its turn, ours first, on one file; the stages that are not measured are paused or
+not started. What a source needs once (its topics, its schema) is there before the clock starts, as theirs is.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import asyncio
 import contextlib
 import re
 import tempfile
+import time
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -17,16 +19,17 @@ from pathlib import Path
 from typing import Any
 
 from bench.contestants import PEERS_PYTHON, Contestant
-from bench.refresh import SOURCE_SEEN_SECONDS, files
+from bench.refresh import files
 from bench.results import Figures, percentile, spread
-from bench.world import World, seconds_between
+from bench.world import SESSION_SECONDS, World, seconds_between
 from leadstream.samples import write_sample
 from schemas import topics
 
 ASSIGNED = re.compile(r"(\S+Z) .*partitions_assigned")
 WARM_ROWS = 5_000
-SMALL_ROWS = 100
+FEW_ROWS = 100
 SMALL_SOURCES = 4
+WARM = "warm"
 NEEDS_PEERS = {"producer_quix", "processors_quix", "sink_quix", "pandas_load"}
 
 
@@ -36,14 +39,26 @@ class Plan:
 
     rounds: int = 3
     producer_rows: int = 200_000
-    rows: int = 50_000
+    rows: int = 100_000
     """For processors, sink and end to end."""
+    sink_quix_rows: int = 30_000
     faust_rows: int = 5_000
     small_files: int = 40
     notices: int = 200
+    load_rows: int = 200_000
+    """Of the file that is loaded while notices come."""
 
 
-QUICK = Plan(rounds=1, producer_rows=30_000, rows=10_000, faust_rows=1_000, small_files=5, notices=20)
+QUICK = Plan(
+    rounds=1,
+    producer_rows=60_000,
+    rows=20_000,
+    sink_quix_rows=8_000,
+    faust_rows=1_500,
+    small_files=6,
+    notices=20,
+    load_rows=20_000,
+)
 
 
 @dataclass
@@ -71,78 +86,82 @@ class Bench:
         self._here = here
         self._plan = plan
         self._folder = folder
+        self._small_files = 0
         self.results = Results()
 
     async def producer(self) -> None:
-        """A file in S3 becomes committed rows; nothing else runs."""
+        """A file in S3 becomes committed rows; no other stage runs."""
         here, rows = self._here, self._plan.producer_rows
-        for run in range(self._plan.rounds):
-            here.add_source(f"split-{run}", "texas")
+        for source in self._sources("split"):
+            here.add_source(source, "texas")
         here.start("produce")
-        await asyncio.sleep(SOURCE_SEEN_SECONDS)
+        for source in self._sources("split"):
+            await here.put(source, self._file(FEW_ROWS, 398).read_bytes(), "few.csv")
+            await here.steps.until(f"{source}/few.csv", "split")
+        path = self._file(rows, 300)
         async with self._contestants("producer_bound", "producer_script", "producer_quix") as others:
-            for run in range(self._plan.rounds):
-                source, path = f"split-{run}", self._file(rows, 300 + run)
+            for run, source in enumerate(self._sources("split")):
                 await here.put(source, path.read_bytes(), "file.csv")
                 ended_at = await here.steps.until(f"{source}/file.csv", "split")
                 began_at = here.steps.made_at(f"{source}/file.csv", "splitting")
                 self.results.add("producer", "leadstream", rows, seconds_between(began_at, ended_at))
-                for name, other in others.items():
+                for name in others:
                     topic = f"bench.{name}.{run}"
                     await here.make_topics(topic)
-                    answer = await self._turn(
-                        other, path=str(path), source=source, key=f"{source}/file.csv", topic=topic
-                    )
+                    request = {"path": str(path), "source": source, "key": f"{source}/file.csv", "topic": topic}
+                    answer = await self._turn(others[name], **request)
                     if answer is not None:
-                        await self._add_producer(name, topic, answer)
-        for run in range(self._plan.rounds):
-            (here.sources_dir / f"split-{run}.yaml").unlink()
-        await asyncio.sleep(SOURCE_SEEN_SECONDS)
+                        count, first_at, last_at = await here.span(topic)
+                        if count != rows:
+                            raise RuntimeError(f"{name} sent {count} messages")
+                        seconds = answer.get("seconds", last_at - first_at)
+                        self.results.add("producer", name.removeprefix("producer_"), count, seconds)
+        for source in self._sources("split"):
+            (here.sources_dir / f"{source}.yaml").unlink()
 
     async def processors_and_sink(self) -> None:
         """Raw rows become change records, those become rows in Postgres: one after the other, each alone."""
         here, rows = self._here, self._plan.rows
-        for run in range(self._plan.rounds):
-            here.add_source(f"alone-{run}", "texas")
-        here.add_source("warm", "texas")
+        for name in (WARM, *self._sources("alone"), *self._sources("whole")):
+            here.add_source(name, "texas")
+        for number in range(SMALL_SOURCES):
+            here.add_source(f"small-{number}", "texas")
         here.start("process")
-        await asyncio.sleep(SOURCE_SEEN_SECONDS)
-        etag = await here.put("warm", self._file(WARM_ROWS, 399).read_bytes(), "1.csv")
-        await here.steps.until("warm/1.csv", "mapped", here.lanes)
-        await self._sink_run("warm", etag, "1.csv")
+        await here.restored()
+        await self._map(WARM, self._file(WARM_ROWS, 399))
+        for source in self._sources("alone"):
+            await self._map(source, self._file(FEW_ROWS, 398))
+        here.start("sink")
+        await self._settled()
+        here.stop("sink")
         names = ("processors_bound", "processors_quix", "processors_faust", "sink_rows", "sink_quix")
         async with self._contestants(*names) as others:
-            for run in range(self._plan.rounds):
-                source, before = f"alone-{run}", await here.end_offsets(topics.CANONICAL)
+            for run, source in enumerate(self._sources("alone")):
+                path, before = self._file(rows, 400 + run), await here.end_offsets(topics.CANONICAL)
                 with here.paused("process"):
-                    etag = await here.put(source, self._file(rows, 400 + run).read_bytes(), "file.csv")
+                    etag = await here.put(source, path.read_bytes(), "file.csv")
                     began_at = await here.steps.until(f"{source}/file.csv", "split")
                 ended_at = await here.steps.until(f"{source}/file.csv", "mapped", here.lanes)
                 self.results.add("processors", "leadstream", rows, seconds_between(began_at, ended_at))
                 await self._other_processors(others, run)
-                seconds = await self._sink_run(source, etag, "file.csv")
-                self.results.add("sink", "leadstream", rows, seconds)
+                self.results.add("sink", "leadstream", rows, await self._sink_run(source, etag, "file.csv"))
                 await self._other_sinks(others, before, run)
 
     async def end_to_end(self) -> None:
-        """A file lands, its last row is visible; then the same file with 1 % changed; then many small ones."""
+        """A file lands, its last row is visible; then the same file with 1 % changed."""
         here, rows = self._here, self._plan.rows
-        for run in range(self._plan.rounds):
-            here.add_source(f"whole-{run}", "texas")
-        for number in range(SMALL_SOURCES):
-            here.add_source(f"small-{number}", "texas")
         here.start("sink")
-        await asyncio.sleep(SOURCE_SEEN_SECONDS)
-        await self._whole("warm", self._file(WARM_ROWS, 499).read_bytes(), "2.csv")
+        await self._settled()
         async with self._contestants("pandas_load") as others:
-            for run in range(self._plan.rounds):
-                source = f"whole-{run}"
+            for run, source in enumerate(self._sources("whole")):
                 first, second, _changed = await asyncio.to_thread(files, self._folder, rows, 500 + run)
                 whole = await self._whole(source, first, "first.csv")
                 self.results.add("end_to_end", "leadstream", rows, whole)
                 self.results.add("refresh", "first", rows, whole)
                 self.results.add("refresh", "leadstream", rows, await self._whole(source, second, "second.csv"))
                 for other in others.values():
+                    if run == 0:
+                        await self._turn(other, key=f"{WARM}/{WARM_ROWS}-399.csv", table="bench_pandas_warm")
                     answer = await self._turn(other, key=f"{source}/first.csv", table=f"bench_pandas_{run}")
                     if answer is not None:
                         self.results.add("end_to_end", "pandas", rows, answer["seconds"])
@@ -150,14 +169,27 @@ class Bench:
     async def small_files(self) -> Figures:
         """Seconds from landing to done for files of 100 rows, one at a time."""
         seconds = []
-        for number in range(self._plan.small_files):
-            data = self._file(SMALL_ROWS, 600 + number).read_bytes()
+        for number in range(SMALL_SOURCES + self._plan.small_files):
+            data = self._file(FEW_ROWS, 600 + number).read_bytes()
             seconds.append(await self._whole(f"small-{number % SMALL_SOURCES}", data, f"{number}.csv"))
+        seconds = seconds[SMALL_SOURCES:]  # a source's first file makes its topics
         return {
             "files": len(seconds),
             "p50": round(percentile(seconds, 0.5), 2),
             "p95": round(percentile(seconds, 0.95), 2),
         }
+
+    def _sources(self, kind: str) -> list[str]:
+        return [f"{kind}-{run}" for run in range(self._plan.rounds)]
+
+    async def _map(self, source: str, path: Path) -> None:
+        await self._here.put(source, await asyncio.to_thread(path.read_bytes), path.name)
+        await self._here.steps.until(f"{source}/{path.name}", "mapped", self._here.lanes)
+
+    async def _settled(self) -> None:
+        """A small file goes all the way: whoever was paused for long, or has just started, is at work again."""
+        self._small_files += 1
+        await self._whole(WARM, self._file(FEW_ROWS, 700 + self._small_files).read_bytes(), f"{self._small_files}.csv")
 
     async def _whole(self, source: str, data: bytes, name: str) -> float:
         etag, visible_at = await self._here.put_timed(source, data, name)
@@ -167,19 +199,12 @@ class Bench:
     async def _sink_run(self, source: str, etag: str, name: str) -> float:
         """A sink drains what one load left; seconds from its first poll to the load being done."""
         here = self._here
-        rounds_before = len(ASSIGNED.findall(here.log("sink"))) if (here.folder / "sink.log").exists() else 0
+        rounds_before = len(ASSIGNED.findall(here.log("sink")))
         here.start("sink")
         load = await here.load_done(source, etag, name)
         here.stop("sink")
         began_at = datetime.fromisoformat(ASSIGNED.findall(here.log("sink"))[rounds_before])
         return seconds_between(began_at, load["finished_at"])
-
-    async def _add_producer(self, name: str, topic: str, answer: dict[str, Any]) -> None:
-        count, seconds = await self._here.span(topic)
-        if count != self._plan.producer_rows:
-            raise RuntimeError(f"{name} sent {count} messages")
-        who = name.removeprefix("producer_")
-        self.results.add("producer", who, count, answer.get("seconds", seconds))
 
     async def _other_processors(self, others: dict[str, Contestant], run: int) -> None:
         for name in ("processors_bound", "processors_quix", "processors_faust"):
@@ -189,8 +214,12 @@ class Bench:
             topic = f"bench.{name}.{run}"
             await self._here.make_topics(topic)
             answer = await self._turn(others[name], source=topics.raw_topic(f"alone-{run}"), topic=topic, rows=rows)
-            if answer is not None:
-                self.results.add("processors", name.removeprefix("processors_"), answer["rows"], answer["seconds"])
+            if answer is None:
+                continue
+            if "began_at" in answer:
+                _count, _first_at, last_at = await self._here.span(topic)
+                answer["seconds"] = last_at - answer["began_at"]
+            self.results.add("processors", name.removeprefix("processors_"), answer["rows"], answer["seconds"])
 
     async def _other_sinks(self, others: dict[str, Contestant], before: dict[Any, int], run: int) -> None:
         ends = await self._here.end_offsets(topics.CANONICAL)
@@ -201,19 +230,32 @@ class Bench:
                 self.results.add("sink", who, answer["rows"], answer["seconds"])
         if "sink_quix" in others:
             topic = f"bench.sink.{run}"
-            count = await self._here.copied(topics.CANONICAL, before, topic)
-            answer = await self._turn(others["sink_quix"], source=topic, rows=count)
+            await self._here.copied(topics.CANONICAL, before, topic)
+            answer = await self._turn(others["sink_quix"], source=topic, rows=self._plan.sink_quix_rows)
             if answer is not None:
                 self.results.add("sink", "quix", answer["rows"], answer["seconds"])
 
     async def _turn(self, other: Contestant, **request: Any) -> dict[str, Any] | None:
-        """One run of a contestant. One that fails is named in the results, and the others go on."""
+        """One run of a contestant, with all stages paused. One that fails is named in the results; the others go on."""
+        began_at = time.monotonic()
         try:
-            return await other.run(**request)
-        except (RuntimeError, TimeoutError, OSError) as exc:
-            self.results.missing[other.name] = f"{type(exc).__name__}: {exc}".splitlines()[-1][:300]
+            with self._here.paused():
+                return await other.run(**request)
+        except RuntimeError as exc:
+            self.results.missing[other.name] = str(exc).splitlines()[-1][:300]
             print(f"  {other.name} failed: {exc}", flush=True)
             return None
+        finally:
+            if time.monotonic() - began_at > SESSION_SECONDS / 2:
+                await self._at_work()
+
+    async def _at_work(self) -> None:
+        """Wait until the stages that run, and were paused for long, take files again."""
+        if "sink" in self._here.running:
+            await self._settled()
+        elif "process" in self._here.running:
+            self._small_files += 1
+            await self._map(WARM, self._file(FEW_ROWS, 700 + self._small_files))
 
     @contextlib.asynccontextmanager
     async def _contestants(self, *names: str) -> AsyncIterator[dict[str, Contestant]]:
@@ -223,15 +265,16 @@ class Bench:
                 if name in NEEDS_PEERS and not PEERS_PYTHON.exists():
                     self.results.missing[name] = "the peers are not installed"
                     continue
-                other = Contestant(name, self._here.environment, self._folder / f"{name}.log", peer=name in NEEDS_PEERS)
+                other = Contestant(name, self._here.environment, self._folder, peer=name in NEEDS_PEERS)
                 running[name] = await stack.enter_async_context(other)
             yield running
 
     def _file(self, rows: int, seed: int) -> Path:
         path = self._folder / f"{rows}-{seed}.csv"
-        write_sample("texas", path, rows, seed, damage=False)
-        # One row has a byte that is no UTF-8, which leadstream takes and most others do not.
-        path.write_bytes(path.read_bytes().replace(b"\x92", "\N{RIGHT SINGLE QUOTATION MARK}".encode()))
+        if not path.exists():
+            write_sample("texas", path, rows, seed, damage=False)
+            # One row has a byte that is no UTF-8, which leadstream takes and most others do not.
+            path.write_bytes(path.read_bytes().replace(b"\x92", "\N{RIGHT SINGLE QUOTATION MARK}".encode()))
         return path
 
 

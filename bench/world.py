@@ -9,7 +9,7 @@ import signal
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -29,8 +29,11 @@ from schemas.registry import Registry
 from sink.migrate import migrate
 from tests.system import System
 
-PATIENCE_SECONDS = 300.0
+PATIENCE_SECONDS = 240.0
 POLL_SECONDS = 0.1
+SESSION_SECONDS = 10.0
+"""A stage that was paused for longer has lost its partitions, and takes a moment to get them back."""
+LOG_CHARACTERS = 3_000
 
 
 class World(System):
@@ -66,10 +69,13 @@ class World(System):
                     if row["status"] != "done":
                         raise RuntimeError(f"the load of {name} is {row['status']}: {row['reason']}")
                     return dict(row)
+                self.check_alive()
                 await asyncio.sleep(POLL_SECONDS)
         finally:
             await connection.close()
-        raise RuntimeError(f"the load of {name} is not done after {PATIENCE_SECONDS} s\n{self.all_logs()[-3000:]}")
+        raise RuntimeError(
+            f"the load of {name} is not done after {PATIENCE_SECONDS} s\n{self.all_logs()[-LOG_CHARACTERS:]}"
+        )
 
     def cpu_seconds(self) -> dict[str, float]:
         """Processor time that each stage has used so far."""
@@ -80,17 +86,39 @@ class World(System):
         """A running stage."""
         return psutil.Process(self._stages[name].pid)
 
-    @contextlib.contextmanager
-    def paused(self, name: str) -> Any:
-        """A stage that does nothing for a while, but keeps what it has restored and warmed up.
+    @property
+    def running(self) -> set[str]:
+        """The stages that were started and not stopped."""
+        return set(self._stages)
 
-        Keep it shorter than the group's session (10 s): a stage that is paused for longer starts anew.
+    def check_alive(self) -> None:
+        """See that no stage has ended by itself: what waits for one that has would wait in vain.
+
+        Raises:
+            RuntimeError: one has.
         """
-        self.signal(name, signal.SIGSTOP)
+        for name, process in self._stages.items():
+            if process.poll() is not None:
+                raise RuntimeError(f"{name} has ended:\n{self.log(name)[-LOG_CHARACTERS:]}")
+
+    async def restored(self) -> None:
+        """Wait until the worker has all its lanes."""
+        await self.logged("process", "lanes_assigned", PATIENCE_SECONDS)
+        while self.log("process").count("lane_restored") < self.lanes:
+            self.check_alive()
+            await asyncio.sleep(POLL_SECONDS)
+
+    @contextlib.contextmanager
+    def paused(self, *names: str) -> Iterator[None]:
+        """Stages that do nothing for a while, but keep what they have restored and warmed up; all without names."""
+        names = names or tuple(self._stages)
+        for name in names:
+            self.signal(name, signal.SIGSTOP)
         try:
             yield
         finally:
-            self.signal(name, signal.SIGCONT)
+            for name in names:
+                self.signal(name, signal.SIGCONT)
 
     async def end_offsets(self, topic: str) -> dict[TopicPartition, int]:
         """Where each partition of a topic ends."""
@@ -112,8 +140,8 @@ class World(System):
                     found += sum(record.key.startswith(prefix.encode()) for record in records)
         return found
 
-    async def span(self, topic: str) -> tuple[int, float]:
-        """How many messages the topic of one run has, and the seconds between first and last timestamp."""
+    async def span(self, topic: str) -> tuple[int, float, float]:
+        """How many messages a contestant's topic has, and when the broker got the first and the last (Unix time)."""
         ends = {where: end for where, end in (await self.end_offsets(topic)).items() if end}
         times = []
         async with _consumer(self.kafka) as consumer:
@@ -121,8 +149,8 @@ class World(System):
                 consumer.assign([where])
                 for offset in (0, end - 1):
                     consumer.seek(where, offset)
-                    times.append((await consumer.getone(where)).timestamp)
-        return sum(ends.values()), (max(times) - min(times)) / 1000
+                    times.append((await consumer.getone(where)).timestamp / 1000)
+        return sum(ends.values()), min(times), max(times)
 
     async def copied(self, source: str, start: dict[TopicPartition, int], topic: str) -> int:
         """Copy the committed records of a topic from ``start`` to its end into another; gives how many there are."""
@@ -142,8 +170,9 @@ class World(System):
         return count
 
     async def make_topics(self, *names: str) -> None:
-        """Topics with a partition a lane, for contestants to write to."""
-        await kafka.ensure_topics(self.kafka, [topics.Topic(name, self.lanes, None) for name in names])
+        """Topics with a partition a lane, for contestants to write to, whose messages have the broker's time."""
+        config = {"message.timestamp.type": "LogAppendTime"}
+        await kafka.ensure_topics(self.kafka, [topics.Topic(name, self.lanes, None, config) for name in names])
 
 
 @contextlib.asynccontextmanager
@@ -194,8 +223,9 @@ class _Steps:
             self._consumer.assign([TopicPartition(topics.LOADS, lane) for lane in range(self._owner.lanes)])
         deadline = time.monotonic() + PATIENCE_SECONDS
         while self._seen[object_key, step] < count:
+            self._owner.check_alive()
             if time.monotonic() > deadline:
-                raise RuntimeError(f"no step {step} of {object_key}\n{self._owner.all_logs()[-3000:]}")
+                raise RuntimeError(f"no step {step} of {object_key}\n{self._owner.all_logs()[-LOG_CHARACTERS:]}")
             for records in (await self._consumer.getmany(timeout_ms=200)).values():
                 for record in records:
                     _schema_id, value = await self._decoder.decode(record.value)

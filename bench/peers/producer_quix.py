@@ -1,4 +1,4 @@
-"""Quix Streams' own CSV source (JSON values). The caller takes the time from the messages' timestamps."""
+"""Quix Streams' own CSV source (JSON values). The caller takes the time from the broker's clock."""
 
 from __future__ import annotations
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
-from bench.results import FULL, percentile, spread
+from bench.__main__ import RATIOS
+from bench.results import FULL, SECTIONS, percentile, save, spread
 from bench.stages import Results
 
 
@@ -36,6 +38,25 @@ def test_the_results_name_no_place_and_every_figure_has_its_machine() -> None:
     """They are read elsewhere: a path or a host would tell nothing."""
     text = FULL.read_text()
     assert not re.search(r'"/|://|127\.0\.0\.1|localhost', text)
-    sections = json.loads(text)
-    assert {"refresh", "state", "stages"} <= sections.keys()
-    assert all({"machine", "measured_at"} <= section.keys() for section in sections.values())
+    document = json.loads(text)
+    sections = [document, *(part for name, part in document.items() if name in SECTIONS)]
+    assert {"refresh", "state"} <= document.keys()
+    assert all({"machine", "measured_at"} <= section.keys() for section in sections)
+
+
+def test_the_results_hold_every_ratio_as_one_number_and_the_latency() -> None:
+    """Who reads them by a program finds ours over theirs under one name each, at the top."""
+    document = json.loads(FULL.read_text())
+    assert document["ratios"].keys() == RATIOS.keys() == document["ratio_spreads"].keys()
+    assert all(isinstance(ratio, float) for ratio in document["ratios"].values())
+    assert {"p50", "p99"} <= document["latency_ms"].keys()
+
+
+def test_a_section_is_replaced_and_the_others_stay(tmp_path: Path) -> None:
+    """The measurements take minutes each and are run one by one; the section without a name is the document itself."""
+    file = tmp_path / "results.json"
+    for section, figures in (("state", {"leads": 1}), ("", {"ratios": {}}), ("state", {"leads": 2})):
+        save(section, figures, file)
+    document = json.loads(file.read_text())
+    assert document["ratios"] == {}
+    assert document["state"]["leads"] == 2
