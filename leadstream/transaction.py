@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaProducer, TopicPartition
@@ -99,8 +99,10 @@ class TransactionalProducer:
         """Put one record into the transaction; nothing is sent before ``deliver`` or ``commit``."""
         self.add_all(topic, partition, [(key, value, headers or [])], timestamp_ms)
 
-    def add_all(self, topic: str, partition: int, records: Iterable[Record], timestamp_ms: int | None = None) -> None:
+    def add_all(self, topic: str, partition: int, records: Sequence[Record], timestamp_ms: int | None = None) -> None:
         """As :meth:`add` for each record of one partition."""
+        if not records:
+            return
         where = TopicPartition(topic, partition)
         batch = self._open.get(where)
         if batch is None:

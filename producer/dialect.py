@@ -64,6 +64,19 @@ class Dialect:
             return [*cells[:-1], cells[-1].removesuffix(END).rstrip("\r\n")], 0
         return cells, reader.line_num
 
+    def records_of(self, lines: Sequence[str]) -> list[list[str]] | None:
+        """What :meth:`reader` makes of lines that are one record each; None when a record takes several lines.
+
+        A line without a quote needs no csv reader: it only has to be cut, which is several times faster.
+        """
+        quote, delimiter = self.quotechar, self.delimiter
+        quoted = [line for line in lines if quote in line]
+        parsed = list(self.reader(chain(quoted, (END,))))
+        if len(parsed) != len(quoted) + 1:
+            return None
+        of_quoted = iter(parsed)
+        return [next(of_quoted) if quote in line else line.rstrip("\r\n").split(delimiter) for line in lines]
+
     def is_strict(self, lines: Iterable[str]) -> bool:
         """Whether every closing quote is followed by a delimiter or a line end."""
         try:

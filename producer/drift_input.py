@@ -15,7 +15,7 @@ from leadstream.text import clean
 from producer.arrivals import Arrival
 from producer.dialect import format_of
 from producer.s3_input import S3Input
-from producer.splitter import Event, Header, Row, Splitter
+from producer.splitter import Event, Header, Rows, Splitter
 from schemas import topics
 from schemas.codec import Decoder
 from schemas.registry import Registry
@@ -35,7 +35,8 @@ class Head:
 
 def first_rows(events: Iterable[Event]) -> list[list[str]]:
     """The cells of the next good rows, at most ``HEAD_ROWS``."""
-    return list(itertools.islice((event.cells for event in events if isinstance(event, Row)), HEAD_ROWS))
+    cells = (cells for event in events if isinstance(event, Rows) for cells in event.cells)
+    return list(itertools.islice(cells, HEAD_ROWS))
 
 
 async def read_head(settings: Settings, s3: S3Input, arrival: Arrival, source: SourceConfig) -> Head:
@@ -94,5 +95,5 @@ def _take(events: Iterable[Event], columns: list[str], rows: list[list[str]]) ->
     for event in events:
         if isinstance(event, Header):
             columns += [column.name for column in event.columns]
-        elif isinstance(event, Row):
-            rows.append(event.cells)
+        elif isinstance(event, Rows):
+            rows += event.cells

@@ -1,24 +1,26 @@
 """Whole lines of a file become rows; what is damaged costs its own line and not its neighbours'.
 
-Parsing is Python's csv reader over many lines at once. A quote that is opened and never closed makes that reader
-swallow the lines that follow. Such a record is known by what it does: it takes several lines and has the wrong number
-of cells, or grows past the limit, or its quote closes in the middle of a cell while a good row stands hidden inside
-it. Then only its first line is damaged, and parsing starts anew at the next.
+Parsing is Python's csv reader over many lines at once; lines without quotes need none. A quote that is opened and
+never closed makes that reader swallow the lines that follow. Such a record is known by what it does: it takes several
+lines and has the wrong number of cells, or grows past the limit, or its quote closes in the middle of a cell while a
+good row stands hidden inside it. Then only its first line is damaged, and parsing starts anew at the next.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from itertools import chain, repeat
 from operator import attrgetter
 
 from producer.dialect import END
 from producer.encoding import Lines, Text
 from producer.header import Table
-from producer.split_events import DamageCode, Damaged, Row
+from producer.split_events import DamageCode, Damaged, Rows
 
 MAX_WRAPPED_LINES = 16
 """A record with the wrong number of cells is taken for one damaged row only up to this many lines."""
+WINDOW_LINES = 256
+"""Lines parsed at once, and rows given out at once."""
 FIRST_WINDOW_LINES = 32
 """Lines parsed at once after a runaway quote; doubles while all goes well. Keeps hostile files from costing n² time."""
 
@@ -42,7 +44,7 @@ class Records:
         self.last_damage: Damaged | None = None
         """The last record of the file so far, when it is damaged."""
 
-    def split(self, data: bytes, *, last: bool = False, truncated: bool = False) -> tuple[list[Row | Damaged], bytes]:
+    def split(self, data: bytes, *, last: bool = False, truncated: bool = False) -> tuple[list[Rows | Damaged], bytes]:
         """Parse whole lines; gives the events and the bytes of a record that is not complete yet, to be given again.
 
         ``last``: nothing of these records comes after this (end of file, or a line that is too long); nothing is
@@ -55,23 +57,20 @@ class Records:
             truncated = False
         cut_line = len(lines.text) - 1 if truncated else -1
         clean = not (truncated or lines.undecodable or b"\0" in data)
-        events: list[Row | Damaged] = []
-        at, window, count = 0, len(lines.text), len(lines.text)
+        events: list[Rows | Damaged] = []
+        at, window, count = 0, WINDOW_LINES, len(lines.text)
         while at < count:
             stop = min(at + window, count)
-            reader = self._dialect.reader(chain(lines.text[at:stop], (END,)))
-            # the reader's line number is asked after each record: zip goes from left to right
-            pairs = list(zip(reader, map(_line_num, repeat(reader)), strict=False))
-            tail = pairs.pop()[0]
-            open_at = at + (pairs[-1][1] if pairs else 0)
-            if pairs and not (clean and self._take_all(pairs, lines, at, open_at, events)):
-                runaway = self._take_each(pairs, lines, at, cut_line, events)
+            records, ends, tail = self._parse(lines.text[at:stop])
+            open_at = at + (ends[-1] if ends else 0)
+            if records and not (clean and self._take_all(records, ends, lines, at, open_at, events)):
+                runaway = self._take_each(records, ends, lines, at, cut_line, events)
                 if runaway >= 0:
                     self._drop_first_line(lines, runaway, events)
                     at, window = runaway + 1, FIRST_WINDOW_LINES
                     continue
             if tail == [END]:
-                at, window = stop, window * 2
+                at, window = stop, min(window * 2, WINDOW_LINES)
             elif self._never_closes(tail, lines, open_at, stop):
                 self._drop_first_line(lines, open_at, events)
                 at, window = open_at + 1, FIRST_WINDOW_LINES
@@ -103,54 +102,80 @@ class Records:
         self.last_damage = None
         return damaged
 
+    def _parse(self, text: list[str]) -> tuple[list[list[str]], Sequence[int], list[str]]:
+        """The complete records of some lines, after how many lines each ends, and the rest.
+
+        That is ``[END]``, or the record that is still open, with ``END`` in its last cell.
+        """
+        if (records := self._dialect.records_of(text)) is not None:
+            return records, range(1, len(records) + 1), [END]
+        reader = self._dialect.reader(chain(text, (END,)))
+        # the reader's line number is asked after each record: zip goes from left to right
+        pairs = list(zip(reader, map(_line_num, repeat(reader)), strict=False))
+        tail = pairs.pop()[0]
+        return [cells for cells, _end in pairs], [end for _cells, end in pairs], tail
+
     def _take_all(
-        self, pairs: list[tuple[list[str], int]], lines: Lines, at: int, stop: int, events: list[Row | Damaged]
+        self,
+        records: list[list[str]],
+        ends: Sequence[int],
+        lines: Lines,
+        at: int,
+        stop: int,
+        events: list[Rows | Damaged],
     ) -> bool:
         """The common case without a Python step a row: every record is good. False: something needs a closer look."""
-        records, ends = zip(*pairs, strict=True)
         if set(map(len, records)) != {self._width} or not all(map(any, records)):
             return False
         first_line = self.next_line + at
-        starts: Iterator[int] = iter(range(first_line, first_line + len(records)))
+        starts: Sequence[int] = range(first_line, first_line + len(records))
         if ends[-1] != len(records):
             if lines.fallback or sum(map(len, lines.raw[at:stop])) > self._max_row_bytes:
                 return False
             if not self._dialect.is_strict(lines.text[at:stop]):
                 return False
-            starts = chain((first_line,), (first_line + end for end in ends))
-        events.extend(map(Row, records, range(self._next_row, self._next_row + len(records)), starts))
-        self._next_row += len(records)
-        self.rows += len(records)
+            starts = [first_line, *(first_line + end for end in ends[:-1])]
+        self._add_rows(records, starts, events)
         if lines.fallback:
             self.fallback_rows += sum(at <= line < stop for line in lines.fallback)
-        self.last_damage = None
         return True
 
     def _take_each(
         self,
-        pairs: list[tuple[list[str], int]],
+        records: list[list[str]],
+        ends: Sequence[int],
         lines: Lines,
         at: int,
         cut_line: int,
-        events: list[Row | Damaged],
+        events: list[Rows | Damaged],
     ) -> int:
         """Record by record; gives the line a runaway quote starts in, or -1 when there is none."""
+        good: list[list[str]] = []
+        good_lines: list[int] = []
+
+        def close_good() -> None:
+            if good:
+                self._add_rows(good.copy(), good_lines.copy(), events)
+                good.clear()
+                good_lines.clear()
+
         start = at
-        for cells, end in pairs:
+        for cells, end in zip(records, ends, strict=True):
             stop = at + end
             if stop - start > 1 and self._runs_away(cells, lines, start, stop):
+                close_good()
                 return start
             if not any(cells) or (len(cells) != self._width and not b"".join(lines.raw[start:stop]).strip()):
                 self.blank_rows += bool(lines.raw[start].strip(b" \r\n"))
             elif trouble := self._trouble(cells, lines, start, stop, cut_line):
+                close_good()
                 self._add_damaged(*trouble, lines, start, stop, cells, events)
             else:
-                events.append(Row(cells, self._next_row, self.next_line + start))
-                self._next_row += 1
-                self.rows += 1
+                good.append(cells)
+                good_lines.append(self.next_line + start)
                 self.fallback_rows += bool(lines.fallback) and not lines.fallback.isdisjoint(range(start, stop))
-                self.last_damage = None
             start = stop
+        close_good()
         return -1
 
     def _trouble(
@@ -195,10 +220,16 @@ class Records:
                     return True
         return False
 
-    def _drop_first_line(self, lines: Lines, at: int, events: list[Row | Damaged]) -> None:
+    def _drop_first_line(self, lines: Lines, at: int, events: list[Rows | Damaged]) -> None:
         cells = self._dialect.first_record(lines.text[at : at + 1])[0]
         why = "a quote is opened in this line and the row it makes with the next lines does not fit the header"
         self._add_damaged("unclosed_quote", why, lines, at, at + 1, cells, events)
+
+    def _add_rows(self, cells: list[list[str]], line_numbers: Sequence[int], events: list[Rows | Damaged]) -> None:
+        events.append(Rows(cells, self._next_row, line_numbers))
+        self._next_row += len(cells)
+        self.rows += len(cells)
+        self.last_damage = None
 
     def _add_damaged(
         self,
@@ -208,7 +239,7 @@ class Records:
         start: int,
         stop: int,
         cells: list[str],
-        events: list[Row | Damaged],
+        events: list[Rows | Damaged],
     ) -> None:
         raw = self._text.own_bytes(b"".join(lines.raw[start:stop]).rstrip(b"\r\n"))
         self.last_damage = Damaged(self._next_row, self.next_line + start, raw, code, why, cells)

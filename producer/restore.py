@@ -6,17 +6,17 @@ They are marked for that replay alone; the live flow passes them over.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable
 from dataclasses import dataclass
 
 from leadstream.errors import BadRecordError, LeadstreamError
-from leadstream.partitioning import lane_of, lead_key
 from leadstream.sources import SourceConfig
 from producer.arrivals import Arrival
 from producer.dialect import format_of
-from producer.raw_output import encode_row, load_headers, raw_schema, row_headers
+from producer.raw_output import load_headers, raw_schema
+from producer.row_messages import RowMessages
 from producer.s3_input import S3Input
-from producer.splitter import Event, Header, Row, Splitter
+from producer.splitter import Event, Header, Rows, Splitter
 from schemas import topics
 from schemas.codec import frame
 from schemas.headers import REPLAY_ID, Headers, Kind
@@ -58,26 +58,21 @@ async def restored_rows(
     splitter = Splitter(format_of(source), name=load.object_key, max_row_bytes=max_row_bytes)
     place = load_headers(Kind.RESTORED, load.load_id, load.load_seq, load.bucket, load.object_key, load.object_version)
     constant = [*place, (REPLAY_ID, load.replay_id.encode())]
-    prefix = b""
-    key_of: Callable[[Sequence[str]], str | None] = lambda _cells: None  # noqa: E731 -- until the header is read
+    messages: RowMessages | None = None
 
     async def rows(events: Iterable[Event]) -> list[RestoredRow]:
-        nonlocal prefix, key_of
-        found = []
+        nonlocal messages
+        found: list[RestoredRow] = []
         for event in events:
             if isinstance(event, Header):
                 schema = raw_schema(source.name, event.columns)
                 prefix = frame(await registry.register(topics.value_subject(topics.raw_topic(source.name)), schema))
                 key_of = source.compile_key([column.name for column in event.columns])
-            elif isinstance(event, Row) and (key := key_of(event.cells)) is not None:
-                found.append(
-                    RestoredRow(
-                        lane_of(lead_key(source.name, key), lanes),
-                        key.encode(),
-                        encode_row(prefix, event.cells),
-                        row_headers(constant, event.row_number, event.line_number),
-                    )
-                )
+                messages = RowMessages(source.name, lanes, key_of, prefix, len(event.columns), constant)
+            elif isinstance(event, Rows) and messages is not None:
+                by_lane, _unkeyed = messages.of(event)
+                for lane, of_lane in enumerate(by_lane):
+                    found += [RestoredRow(lane, *message) for message in of_lane]
         return found
 
     async with contextlib.aclosing(s3.read(arrival)) as chunks:

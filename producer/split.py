@@ -8,30 +8,33 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from leadstream.errors import BadRecordError
+from leadstream.errors import BadRecordError, TransientError
 from leadstream.log import get_logger
-from leadstream.partitioning import lane_of, lead_key
+from leadstream.partitioning import lane_of
 from leadstream.sources import SourceConfig
 from leadstream.transaction import TransactionalProducer
 from producer.approvals import approved_loads
 from producer.arrivals import Arrival
+from producer.commits import Commits
 from producer.context import ProducerContext
 from producer.dialect import format_of
 from producer.drift import judge
 from producer.drift_input import earlier_cells, first_rows
 from producer.ledger import Ledger, LedgerEntry
-from producer.raw_output import encode_row, end_headers, load_headers, raw_schema, row_headers
-from producer.splitter import Damaged, Event, Header, Row, Splitter, Summary
+from producer.raw_output import end_headers, load_headers, raw_schema, row_headers
+from producer.row_messages import RowMessages
+from producer.splitter import Damaged, Event, Header, Rows, Splitter, Summary
 from schemas import topics
 from schemas.codec import frame
 from schemas.headers import Headers, Kind, Reason, Stage, dead_letter_headers
 
 FIRST_BYTES_KEPT = 64 * 1024
-MAX_TRANSACTION_BYTES = 32 * 1024 * 1024
+MAX_TRANSACTION_BYTES = 16 * 1024 * 1024
+"""There may be two of them in memory: one that fills, and one on its way."""
 
 NO_SOURCE = "unknown"
 """Source of a file that no mapping claims and that lies under no prefix."""
@@ -53,7 +56,6 @@ class LoadSplit:
     ) -> None:
         self._context = context
         self._lane = lane
-        self._gate = gate
         self._producer = producer
         self._ledger = ledger
         self._arrival = arrival
@@ -61,12 +63,14 @@ class LoadSplit:
         self._source = context.catalog.match(arrival.key)
         known = ledger.find(arrival)
         self._announced = known is not None and known.status == "splitting"
-        self._committed = known if known is not None and self._announced else self._new_entry(known)
-        self._rows = self._committed.rows
-        self._dead_letters = self._committed.dead_letters
-        self._unkeyed = self._committed.unkeyed
-        self._partition_rows = list(self._committed.partition_rows)
-        self._outdated = ledger.outdated_versions(self._committed, self._source.version if self._source else "")
+        self._entry = known if known is not None and self._announced else self._new_entry(known)
+        self._commits = Commits(gate, producer, ledger, self._entry)
+        self._rows_before = self._entry.rows
+        self._rows = self._entry.rows
+        self._dead_letters = self._entry.dead_letters
+        self._unkeyed = self._entry.unkeyed
+        self._partition_rows = list(self._entry.partition_rows)
+        self._outdated = ledger.outdated_versions(self._entry, self._source.version if self._source else "")
         self._splitter = Splitter(
             format_of(self._source), name=arrival.key, max_row_bytes=context.settings.producer.max_row_bytes
         )
@@ -74,10 +78,7 @@ class LoadSplit:
         # set by the header
         self._notes: tuple[str, ...] = ()
         self._schema_id = 0
-        self._prefix = b""
-        self._columns = 0
-        self._key_of: Callable[[Sequence[str]], str | None] = lambda _cells: None
-        self._row_headers: Headers = []
+        self._messages: RowMessages | None = None
         self._seen_headers: Headers = []
 
     async def run(self) -> LedgerEntry:
@@ -88,44 +89,52 @@ class LoadSplit:
             FencedError: another producer has this lane.
         """
         try:
-            # 1. Whose file is it?
-            if self._source is None:
-                async with contextlib.aclosing(self._context.s3.read(self._arrival)) as chunks:
-                    self._first_bytes = (await anext(chunks, b""))[:FIRST_BYTES_KEPT]
-                raise BadRecordError(
-                    f"no source claims the prefix of {self._arrival.key!r}",
-                    code="unknown_source",
-                    hint="add a YAML file with this prefix to sources/; the file is then split by itself",
-                )
-            if not self._announced:
-                self._add_step("splitting")
-            # 2. Read it as a stream, pinned to its version.
-            async for chunk in self._context.s3.read(self._arrival):
-                self._first_bytes = self._first_bytes or chunk[:FIRST_BYTES_KEPT]
-                # 3. Split it; every row becomes a message, every damaged row a dead letter.
-                if held := await self._take(self._splitter.feed(chunk)):
-                    return held
-            if held := await self._take(self._splitter.finish()):
-                return held
-            # 4. End it: the markers, the ledger, the step, in the last transaction.
-            return await self._end(self._splitter.summary)
+            return await self._split()
         except BadRecordError as exc:
             return await self._fail(exc)
+        except TransientError:
+            await self._commits.end()  # what is on its way need not be given up because S3 is away
+            raise
+        finally:
+            await self._commits.cancel()
+
+    async def _split(self) -> LedgerEntry:
+        # 1. Whose file is it?
+        if self._source is None:
+            async with contextlib.aclosing(self._context.s3.read(self._arrival)) as chunks:
+                self._first_bytes = (await anext(chunks, b""))[:FIRST_BYTES_KEPT]
+            raise BadRecordError(
+                f"no source claims the prefix of {self._arrival.key!r}",
+                code="unknown_source",
+                hint="add a YAML file with this prefix to sources/; the file is then split by itself",
+            )
+        if not self._announced:
+            self._add_step("splitting")
+        # 2. Read it as a stream, pinned to its version.
+        async for chunk in self._context.s3.read(self._arrival):
+            self._first_bytes = self._first_bytes or chunk[:FIRST_BYTES_KEPT]
+            # 3. Split it; every row becomes a message, every damaged row a dead letter.
+            if held := await self._take(self._splitter.feed(chunk)):
+                return held
+        if held := await self._take(self._splitter.finish()):
+            return held
+        # 4. End it: the markers, the ledger, the step, in the last transaction.
+        return await self._end(self._splitter.summary)
 
     async def _take(self, events: Iterator[Event]) -> LedgerEntry | None:
         """Put events into the transaction, committing when it is large; gives the ledger entry of a held load."""
         limit = self._context.settings.producer.rows_per_transaction
         for event in events:
-            if isinstance(event, Row):
-                if event.row_number > self._committed.rows:
-                    self._add_row(event)
+            if isinstance(event, Rows):
+                self._add_rows(event.after(self._rows_before))
             elif isinstance(event, Header):
                 if reason := await self._take_header(event, events):
                     return await self._hold(reason)
-            elif event.row_number > self._committed.rows:
+            elif event.row_number > self._rows_before:
                 self._add_damaged(event)
-            if self._rows - self._committed.rows >= limit or self._producer.pending_bytes > MAX_TRANSACTION_BYTES:
-                await self._commit("splitting")
+            if self._rows - self._entry.rows >= limit or self._producer.pending_bytes > MAX_TRANSACTION_BYTES:
+                await self._start_commit("splitting")
+            await asyncio.sleep(0)  # the commit that is under way and the other lanes have their turn
         return None
 
     async def _take_header(self, header: Header, events: Iterator[Event]) -> str:
@@ -137,41 +146,37 @@ class LoadSplit:
         names = [column.name for column in header.columns]
         known = await self._context.known_columns(source.name)
         judgement = judge(source, names, known)
-        if judgement.held and not self._committed.rows:  # a load that is half sent is not stopped any more
+        if judgement.held and not self._rows_before:  # a load that is half sent is not stopped any more
             await self._context.ensure_source_topics(source.name)
             earlier = await earlier_cells(self._context.settings, self._context.registry, source.name)
             judgement = judge(source, names, known, first_rows(events), earlier)
         self._notes = judgement.notes
-        if judgement.held and not self._committed.rows:
+        if judgement.held and not self._rows_before:
             return judgement.reason
         await self._context.ensure_source_topics(source.name)
         self._schema_id = await self._context.raw_schema_id(source.name, raw_schema(source.name, header.columns))
-        self._prefix = frame(self._schema_id)
-        self._columns = len(names)
-        self._key_of = source.compile_key(names)
-        self._row_headers = self._headers(Kind.ROW)
+        self._messages = RowMessages(
+            source.name,
+            self._context.lanes,
+            source.compile_key(names),
+            frame(self._schema_id),
+            len(names),
+            self._headers(Kind.ROW),
+        )
         self._seen_headers = self._headers(Kind.SEEN)
         return ""
 
-    def _add_row(self, row: Row) -> None:
-        self._rows += 1
-        value = encode_row(self._prefix, row.cells)
-        key = self._key_of(row.cells)
-        if key is None:
+    def _add_rows(self, rows: Rows) -> None:
+        self._rows += len(rows.cells)
+        by_lane, unkeyed = self._known_messages.of(rows)
+        for lane, messages in enumerate(by_lane):
+            self._partition_rows[lane] += len(messages)
+            self._producer.add_all(topics.raw_topic(self._entry.source), lane, messages)
+        for row in unkeyed:
             reason = Reason("", "no_key", "the columns that make the key are empty or not of the expected form")
+            value = self._known_messages.encode(row.cells)
             self._add_dead_letter(Stage.SPLIT, reason, row.row_number, row.line_number, value)
-            self._unkeyed += 1
-            return
-        source = self._known_source.name
-        partition = lane_of(lead_key(source, key), self._context.lanes)
-        self._partition_rows[partition] += 1
-        self._producer.add(
-            topics.raw_topic(source),
-            partition,
-            key.encode(),
-            value,
-            row_headers(self._row_headers, row.row_number, row.line_number),
-        )
+        self._unkeyed += len(unkeyed)
 
     def _add_damaged(self, row: Damaged) -> None:
         self._rows += 1
@@ -179,15 +184,14 @@ class LoadSplit:
         self._add_dead_letter(Stage.SPLIT, reason, row.row_number, row.line_number, row.raw)
         # A cut-off row still names its lead when the key's cells came before the cut: it is in the file, so it stays.
         key = None
-        if row.cells and len(row.cells) < self._columns:
-            key = self._key_of(row.cells)
+        if row.cells and len(row.cells) < self._known_messages.columns:
+            key = self._known_messages.key_of(row.cells)
         if key is None:
             self._unkeyed += 1
             return
-        source = self._known_source.name
         self._producer.add(
-            topics.raw_topic(source),
-            lane_of(lead_key(source, key), self._context.lanes),
+            topics.raw_topic(self._entry.source),
+            self._known_messages.lane_of(key),
             key.encode(),
             None,
             row_headers(self._seen_headers, row.row_number, row.line_number),
@@ -221,7 +225,7 @@ class LoadSplit:
 
     async def _file_it_shrank_from(self, source: SourceConfig) -> LedgerEntry | None:
         """The load that this one has too few rows beside, or None. Approvals are read only when they matter."""
-        share, seq = 1 - source.max_shrink, self._committed.load_seq
+        share, seq = 1 - source.max_shrink, self._entry.load_seq
         larger = self._ledger.file_to_measure_by(source.name, seq)
         if larger and self._rows < larger.rows * share:
             context = self._context
@@ -230,7 +234,7 @@ class LoadSplit:
         return larger if larger and self._rows < larger.rows * share else None
 
     async def _hold(self, reason: str) -> LedgerEntry:
-        self._forget_uncommitted()
+        await self._forget_uncommitted()
         hint = f"`leadstream sources drift {self._known_source.name}` shows how to mend the mapping"
         advice = f"{reason} → {hint}; the load then goes on by itself"
         self._add_step("held", reason=advice, notes=list(self._notes))
@@ -240,7 +244,7 @@ class LoadSplit:
 
     async def _fail(self, error: BadRecordError) -> LedgerEntry:
         """The file is no table, or is gone: what was committed of it ends as abandoned, and the load says why."""
-        self._forget_uncommitted()
+        await self._forget_uncommitted()
         if self._rows:
             self._add_end_markers("abandoned", "")
         gone = error.code == "overwritten"
@@ -252,8 +256,13 @@ class LoadSplit:
         return entry
 
     async def _commit(self, status: str, *, reason_code: str = "", reason: str = "") -> LedgerEntry:
+        await self._start_commit(status, reason_code=reason_code, reason=reason)
+        await self._commits.end()
+        return self._entry
+
+    async def _start_commit(self, status: str, *, reason_code: str = "", reason: str = "") -> None:
         version = self._source.version if self._source else ""
-        entry = self._committed.changed(
+        self._entry = self._entry.changed(
             _now(),
             status=status,
             rows=self._rows,
@@ -263,31 +272,28 @@ class LoadSplit:
             reason_code=reason_code,
             reason=reason,
             # until the end, a load that was held remembers by which mapping: a restart must know it, too
-            config_version=self._committed.config_version if status == "splitting" else version,
+            config_version=self._entry.config_version if status == "splitting" else version,
             raw_schema_id=self._schema_id,
         )
-        value = self._context.ledger_encoder.encode(entry.to_record())
-        self._producer.add(topics.LEDGER, self._lane, entry.load_id.encode(), value)
-        async with self._gate:
-            await self._producer.begin()
-            await self._producer.commit()
-        self._ledger.put(entry)
-        self._committed = entry
-        return entry
+        value = self._context.ledger_encoder.encode(self._entry.to_record())
+        self._producer.add(topics.LEDGER, self._lane, self._entry.load_id.encode(), value)
+        await self._commits.start(self._entry)
 
-    def _forget_uncommitted(self) -> None:
+    async def _forget_uncommitted(self) -> None:
+        await self._commits.end()
         self._producer.discard()
-        self._rows = self._committed.rows
-        self._dead_letters = self._committed.dead_letters
-        self._unkeyed = self._committed.unkeyed
-        self._partition_rows = list(self._committed.partition_rows)
+        self._entry = self._commits.committed
+        self._rows = self._entry.rows
+        self._dead_letters = self._entry.dead_letters
+        self._unkeyed = self._entry.unkeyed
+        self._partition_rows = list(self._entry.partition_rows)
 
     def _add_end_markers(self, status: str, hold: str) -> None:
         refresh = self._source.refresh if self._source else "partial"  # its YAML may be gone by now
         constant = self._headers(Kind.END)
         for partition, rows in enumerate(self._partition_rows):
             marker = end_headers(constant, rows=rows, status=status, refresh=refresh, hold=hold)
-            self._producer.add(topics.raw_topic(self._committed.source), partition, b"", None, marker)
+            self._producer.add(topics.raw_topic(self._entry.source), partition, b"", None, marker)
 
     def _add_dead_letter(self, stage: Stage, reason: Reason, row_number: int, line_number: int, value: bytes) -> None:
         if row_number:  # a letter about the whole file is none of its rows
@@ -300,9 +306,9 @@ class LoadSplit:
             dead_letter_headers(
                 stage=stage,
                 reasons=[reason],
-                source=self._committed.source,
-                load_id=self._committed.load_id,
-                load_seq=self._committed.load_seq,
+                source=self._entry.source,
+                load_id=self._entry.load_id,
+                load_seq=self._entry.load_seq,
                 row_number=row_number,
                 line_number=line_number,
                 bucket=self._arrival.bucket,
@@ -313,7 +319,7 @@ class LoadSplit:
         )
 
     def _add_step(self, step: str, **fields: Any) -> None:
-        entry = self._committed
+        entry = self._entry
         record = {
             "load_id": entry.load_id,
             "source": entry.source,
@@ -334,7 +340,7 @@ class LoadSplit:
         self._producer.add(topics.LOADS, partition, entry.load_id.encode(), self._context.step_encoder.encode(record))
 
     def _headers(self, kind: Kind) -> Headers:
-        entry = self._committed
+        entry = self._entry
         return load_headers(
             kind, entry.load_id, entry.load_seq, entry.bucket, entry.object_key, entry.object_version, self._outdated
         )
@@ -365,6 +371,12 @@ class LoadSplit:
         if self._source is None:
             raise RuntimeError("no source claims this file")
         return self._source
+
+    @property
+    def _known_messages(self) -> RowMessages:
+        if self._messages is None:
+            raise RuntimeError("no header was read yet")
+        return self._messages
 
 
 def source_name(source: SourceConfig | None, object_key: str) -> str:

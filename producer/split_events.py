@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -30,6 +32,23 @@ class Row(NamedTuple):
     cells: list[str]
     row_number: int
     line_number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Good rows that follow one another, at least one: their cells, the number of the first, the line of each."""
+
+    cells: Sequence[list[str]]
+    first_row: int
+    line_numbers: Sequence[int]
+
+    def __iter__(self) -> Iterator[Row]:
+        return map(Row, self.cells, itertools.count(self.first_row), self.line_numbers)
+
+    def after(self, row_number: int) -> Rows:
+        """Those with a higher number; none, one or all."""
+        passed = max(row_number - self.first_row + 1, 0)
+        return Rows(self.cells[passed:], self.first_row + passed, self.line_numbers[passed:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,4 +89,14 @@ class Summary:
     cut_off_reason: str
 
 
-Event = Header | Row | Damaged
+Event = Header | Rows | Damaged
+SingleEvent = Header | Row | Damaged
+
+
+def singly(events: Iterable[Event]) -> Iterator[SingleEvent]:
+    """The same events with each good row by itself."""
+    for event in events:
+        if isinstance(event, Rows):
+            yield from event
+        else:
+            yield event

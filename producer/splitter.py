@@ -19,9 +19,9 @@ from producer.encoding import Text
 from producer.file_kind import refuse_other_kinds
 from producer.header import HeaderReader, Table
 from producer.records import Records
-from producer.split_events import Damaged, Event, Header, Row, Summary
+from producer.split_events import Damaged, Event, Header, Row, Rows, Summary
 
-__all__ = ["Column", "Damaged", "Event", "FormatOptions", "Header", "Row", "Splitter", "Summary"]
+__all__ = ["Column", "Damaged", "Event", "FormatOptions", "Header", "Row", "Rows", "Splitter", "Summary"]
 
 BLOCK_BYTES = 262_144
 MAX_ROW_BYTES = 1_048_576

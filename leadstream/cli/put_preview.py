@@ -83,6 +83,7 @@ def preview_file(settings: Settings, config: SourceConfig, file: Path) -> FilePr
     from processors.mapping import compile_mapping
     from producer.dialect import format_of
     from producer.drift import judge
+    from producer.split_events import singly
     from producer.splitter import Damaged, Header, Row, Splitter
     from schemas.headers import Reason
 
@@ -91,7 +92,7 @@ def preview_file(settings: Settings, config: SourceConfig, file: Path) -> FilePr
     found = FilePreview()
     columns: list[str] = []
     first: list[list[str]] = []
-    for event in _events(splitter, file):
+    for event in singly(_events(splitter, file)):
         if isinstance(event, Header):
             columns = [column.name for column in event.columns]
             bound, judgement = mapping.bind(columns), judge(config, columns, None)

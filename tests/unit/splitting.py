@@ -13,7 +13,8 @@ import pytest
 import zstandard
 
 from leadstream.errors import BadRecordError
-from producer.splitter import Damaged, Event, FormatOptions, Header, Row, Splitter, Summary
+from producer.split_events import SingleEvent, singly
+from producer.splitter import Damaged, FormatOptions, Header, Row, Splitter, Summary
 
 SMALL = b"Name,City,Phone\nBlue Door,Reno,702-555-0101\nRed Barn,Elko,702-555-0102\n"
 SMALL_ROWS = [["Blue Door", "Reno", "702-555-0101"], ["Red Barn", "Elko", "702-555-0102"]]
@@ -37,27 +38,27 @@ class OneWay(io.RawIOBase):
 
 def split(
     data: bytes | Sequence[bytes], options: FormatOptions | None = None, *, max_row_bytes: int = 1_048_576
-) -> tuple[list[Event], Summary]:
+) -> tuple[list[SingleEvent], Summary]:
     """All events of a file given whole or in pieces, and its summary."""
     splitter = Splitter(options, name="a.csv", max_row_bytes=max_row_bytes)
-    events: list[Event] = []
+    events: list[SingleEvent] = []
     for chunk in [data] if isinstance(data, bytes) else data:
-        events.extend(splitter.feed(chunk))
-    events.extend(splitter.finish())
+        events.extend(singly(splitter.feed(chunk)))
+    events.extend(singly(splitter.finish()))
     return events, splitter.summary
 
 
-def rows_of(events: Sequence[Event]) -> list[list[str]]:
+def rows_of(events: Sequence[SingleEvent]) -> list[list[str]]:
     """The cells of the good rows."""
     return [event.cells for event in events if isinstance(event, Row)]
 
 
-def damage_of(events: Sequence[Event]) -> list[Damaged]:
+def damage_of(events: Sequence[SingleEvent]) -> list[Damaged]:
     """The damaged rows."""
     return [event for event in events if isinstance(event, Damaged)]
 
 
-def names_of(events: Sequence[Event]) -> list[str]:
+def names_of(events: Sequence[SingleEvent]) -> list[str]:
     """The names in the header, which is the first event."""
     header = events[0]
     assert isinstance(header, Header)

@@ -11,6 +11,7 @@ import pytest
 
 from leadstream.errors import ConfigError
 from producer import splitter as splitter_module
+from producer.split_events import singly
 from producer.splitter import FormatOptions, Header, Row, Splitter
 from tests.unit.splitting import SMALL, SMALL_ROWS, code_of, compressed, damage_of, many_rows, names_of, rows_of, split
 
@@ -367,7 +368,7 @@ def test_memory_stays_flat_however_long_the_file() -> None:
     splitter = Splitter()
     tracemalloc.start()
     try:
-        count = sum(1 for _ in splitter.feed(archive)) + sum(1 for _ in splitter.finish())
+        count = sum(1 for _ in singly(splitter.feed(archive))) + sum(1 for _ in singly(splitter.finish()))
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

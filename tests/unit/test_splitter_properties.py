@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from leadstream.errors import BadRecordError
 from producer import dialect
 from producer import splitter as splitter_module
-from producer.splitter import Damaged, Event, FormatOptions, Row, Summary
+from producer.split_events import SingleEvent
+from producer.splitter import Damaged, FormatOptions, Row, Summary
 from tests.unit.splitting import COMPRESSIONS, compressed, names_of, rows_of, split
 
 ENCODINGS = ("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "cp1252")
@@ -39,7 +40,7 @@ def pieces(draw: st.DrawFn, data: bytes) -> list[bytes]:
 
 def outcome(
     data: bytes | list[bytes], options: FormatOptions, max_row_bytes: int
-) -> tuple[list[Event], Summary] | tuple[str, str]:
+) -> tuple[list[SingleEvent], Summary] | tuple[str, str]:
     """Events and summary, or the code and message of the error."""
     try:
         return split(data, options, max_row_bytes=max_row_bytes)
