@@ -53,7 +53,7 @@ async def write_changelog(here: World, leads: int) -> None:
         key = str(FIRST_KEY + number)
         lane = lane_of(lead_key(SOURCE, key), here.lanes)
         entry = LeadEntry(hash_body(key.encode()), load_seq, number + 1, counts[lane], deleted=False)
-        producer.add(topics.state_topic(SOURCE), lane, key.encode(), encoder.encode(entry.to_record()))
+        producer.add(topics.state_topic(SOURCE), lane, key.encode(), encoder.prefix + entry.encoded())
         counts[lane] += 1
         if number % LEADS_PER_TRANSACTION == LEADS_PER_TRANSACTION - 1 or number == leads - 1:
             for one in range(here.lanes):

@@ -44,9 +44,8 @@ def clean(cell: str | None) -> str | None:
     """
     if not cell:
         return None
-    if not cell.isprintable():
-        cell = cell.translate(_INVISIBLE)
-    text = " ".join(cell.split())
+    is_plain = cell.isprintable() and "  " not in cell  # the only white space that is printable is the space
+    text = cell.strip() if is_plain else " ".join(cell.translate(_INVISIBLE).split())
     return None if not text or text in PLACEHOLDERS else text
 
 

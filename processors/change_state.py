@@ -8,21 +8,28 @@ partition (``newest_complete``).
 
 from __future__ import annotations
 
+import functools
 import struct
 from collections.abc import Iterator
 from typing import Any, NamedTuple
+
+from fastavro import parse_schema
 
 from leadstream.changelog import read_partition
 from leadstream.settings import KafkaSettings
 from processors.progress import ActiveLoad, Counts
 from processors.replay_state import Replay, from_json, to_json
 from schemas.codec import Decoder
+from schemas.flat_records import compile_encoder, encoded_long, encoded_string
 from schemas.receipts import COUNTS
+from schemas.records import schema_json
 from schemas.topics import state_topic
 
 HASH_BYTES = 8
 FINGERPRINT_BYTES = 8
 PROGRESS_KEY = b"\x00"
+FIRST_PROGRESS_FIELD = "active_load"
+"""In lead_state.avsc, the fields from this one on say how far a load is."""
 
 _PACKED = struct.Struct(f">{HASH_BYTES}s{FINGERPRINT_BYTES}sqqq??")  # ``deleted`` last: live_keys reads it there
 
@@ -45,17 +52,34 @@ class LeadEntry(NamedTuple):
         """Whether a newer row than this one, or a newer file, has spoken of the lead."""
         return (self.load_seq, self.row_number) > (load_seq, row_number)
 
-    def to_record(self) -> dict[str, object]:
-        """The entry as an Avro record."""
-        return {
-            "content_hash": self.content_hash,
-            "load_seq": self.load_seq,
-            "row_number": self.row_number,
-            "canonical_offset": self.canonical_offset,
-            "deleted": self.deleted,
-            "held_by": self.held_by,
-            "has_duplicates": self.has_duplicates,
-        }
+    def sent_at(self, offset: int) -> LeadEntry:
+        """The same, and that its record stands at this offset of leads.canonical."""
+        content_hash, load_seq, row_number, _offset, deleted, held_by, has_duplicates, fingerprint = self
+        return LeadEntry(content_hash, load_seq, row_number, offset, deleted, held_by, has_duplicates, fingerprint)
+
+    def encoded(self) -> bytes:
+        """The entry as an Avro record of ``schemas/lead_state.avsc``; the fields of progress have their defaults."""
+        return b"".join(
+            (
+                encoded_string(self.content_hash),
+                encoded_long(self.load_seq),
+                encoded_long(self.row_number),
+                encoded_long(self.canonical_offset),
+                b"\x01" if self.deleted else b"\x00",
+                encoded_string(self.held_by.encode()),
+                b"\x01" if self.has_duplicates else b"\x00",
+                _no_progress(),
+            )
+        )
+
+
+@functools.cache
+def _no_progress() -> bytes:
+    """The fields that say how far a load is, as they are in an entry of a lead: their defaults."""
+    fields = schema_json("lead_state")["fields"]
+    first = next(at for at, field in enumerate(fields) if field["name"] == FIRST_PROGRESS_FIELD)
+    schema = parse_schema({"type": "record", "name": "Progress", "fields": fields[first:]})
+    return compile_encoder(schema)({field["name"]: field["default"] for field in fields[first:]})
 
 
 class PartitionState:

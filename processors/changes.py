@@ -11,6 +11,7 @@ sends nothing, wherever its messages are cut into batches.
 
 from __future__ import annotations
 
+import enum
 import functools
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
@@ -22,8 +23,9 @@ from leadstream.errors import BadRecordError
 from leadstream.sources import SourceConfig
 from processors.change_state import FINGERPRINT_BYTES, HASH_BYTES, LeadEntry, PartitionState
 from processors.progress import NO_OFFSET, ActiveLoad, Body, Change, Counts, Fate
-from processors.raw_rows import RowReaders
+from processors.raw_rows import RowReader, RowReaders
 from schemas import headers, records
+from schemas.codec import FRAME_BYTES
 from schemas.flat_records import compile_encoder
 from schemas.headers import Kind, Reason, Stage
 
@@ -36,7 +38,6 @@ class DeadLetter:
     """A raw message that failed, with everything that is wrong with it."""
 
     message: Any
-    values: dict[str, str]
     stage: Stage
     reasons: list[Reason]
     mapping_version: str
@@ -54,6 +55,16 @@ class EndedLoad:
     command_id: str = ""
     """The command that asked for it; of a replay, what kind it is."""
     notes: tuple[str, ...] = ()
+
+
+class Difference(enum.Enum):
+    """How a row differs from what is known of its lead."""
+
+    NONE = enum.auto()
+    OVERTAKEN = enum.auto()
+    NEW = enum.auto()
+    FROM_AN_EARLIER_ROW = enum.auto()
+    """It is new, and not the first of its key in the file."""
 
 
 @dataclass
@@ -76,6 +87,10 @@ class BatchChanges:
     """The newest change of each lead in this batch."""
     _ready: dict[bytes, Change] = field(default_factory=dict)
     """Changes of the load under way that go out at the end of the batch, unless a later row of it says otherwise."""
+    _row_headers: Any = None
+    """What the row messages of the load under way begin their headers with, once one was looked at."""
+    _reader: tuple[SourceConfig, bytes, RowReader] | None = None
+    """The reader of the last row, by the source's configuration and the frame of the message."""
 
     def take(self, messages: Iterable[Any]) -> None:
         """Work through raw messages, in order; may be called several times. ``readers.prepare`` was called with their
@@ -147,7 +162,7 @@ class BatchChanges:
         ``offsets``: those of the records sent for ``changes``, in order: one each, and one for a delete's tombstone.
         """
         for change in self.changes:
-            self.entries[change.key] = self.entries[change.key]._replace(canonical_offset=next(offsets))
+            self.entries[change.key] = self.entries[change.key].sent_at(next(offsets))
             if change.op == "d":
                 next(offsets)
         for key, entry in self.entries.items():
@@ -156,17 +171,26 @@ class BatchChanges:
 
     def _read(self, messages: Iterable[Any]) -> None:
         for message in messages:
-            values = headers.to_dict(message.headers)
+            found = message.headers
+            if found[:-2] == self._row_headers and message.key is not None and self.state.active is not None:
+                (_row, row_number), (_line, line_number) = found[-2:]  # a load's rows differ in these alone
+                self._take_row(message, self.state.active, int(row_number), int(line_number))
+                continue
+            values = headers.to_dict(found)
             if values.get(headers.KIND) == Kind.RESTORED:
                 continue
             if not values.keys() >= RAW_HEADERS or message.key is None:
-                reason = Reason("", "undecodable", "the message has not the headers of a row")
-                self._refuse(message, values, Stage.DECODE, [reason])
+                self._refuse(
+                    message, Stage.DECODE, [Reason("", "undecodable", "the message has not the headers of a row")]
+                )
                 continue
             load = self._load_of(message, values)
             kind = values.get(headers.KIND)
+            self._row_headers = None
             if kind == Kind.ROW:
-                self._take_row(message, values, load)
+                self._take_row(message, load, int(values[headers.ROW]), int(values[headers.LINE]))
+                if [name for name, _value in found[-2:]] == [headers.ROW, headers.LINE]:
+                    self._row_headers = found[:-2]
             elif kind == Kind.SEEN:
                 self._name(message.key, load)
             elif kind == Kind.END:
@@ -181,78 +205,82 @@ class BatchChanges:
             self.state.active = active
         return active
 
-    def _take_row(self, message: Any, values: dict[str, str], load: ActiveLoad) -> None:
+    def _take_row(self, message: Any, load: ActiveLoad, row_number: int, line_number: int) -> bool:
+        """Map a row and see what it changes; gives whether it is a good one."""
         load.rows_looked_at += 1
         load.counts.rows += 1
         if load.is_stale:
             load.counts.stale += 1
-            return
-        version = ""
+            return True
+        key, value, version = message.key, message.value, ""
+        known = self._known(key)
         try:
-            reader = self.readers.reader(self.source, message.value)
+            reader = self._reader_of(value)
             version = reader.mapping_version
             if reader.bound.missing_required:
                 reasons = [Reason("", "column_missing", _lacks(name)) for name in reader.bound.missing_required]
-                self._fail_row(message, values, load, Stage.MAP, reasons, version)
-                return
-            body: Body | None = None
-            body_bytes, reasons = b"", []
-            content_hash = self._known_content(message, version)
-            if not content_hash:
-                body, reasons = reader.bound.map(reader.cells(message.value))
-                body_bytes = b"" if reasons else encode_body(body)
-                content_hash = hash_body(body_bytes)
+                return self._fail_row(message, load, row_number, Stage.MAP, reasons, version)
+            if known is not None and not known.deleted:
+                # When this is the row that the lead was last mapped from, byte for byte, its content is known.
+                content_hash = known.content_hash
+                if known.fingerprint == fingerprint(value, version, content_hash):
+                    self._compare(key, content_hash, known, load, row_number)
+                    return True
+            body, reasons = reader.bound.map(reader.cells(value))
+            body_bytes = b"" if reasons else encode_body(body)
         except BadRecordError as exc:
-            self._fail_row(message, values, load, Stage.DECODE, [Reason("", exc.code, exc.message)], version)
-            return
+            reasons = [Reason("", exc.code, exc.message)]
+            return self._fail_row(message, load, row_number, Stage.DECODE, reasons, version)
         except Exception as exc:  # a function named in YAML may raise anything; it costs this row alone
-            reason = Reason("", "mapping_raised", f"the mapping raised {type(exc).__name__}")
-            self._fail_row(message, values, load, Stage.MAP, [reason], version)
-            return
+            reasons = [Reason("", "mapping_raised", f"the mapping raised {type(exc).__name__}")]
+            return self._fail_row(message, load, row_number, Stage.MAP, reasons, version)
         if reasons:
-            self._fail_row(message, values, load, Stage.VALIDATE, reasons, version)
-            return
-        change = Change(
-            op="c",
-            key=message.key,
-            load=load,
-            content_hash=content_hash,
-            body=body,
-            body_bytes=body_bytes,
-            row_number=int(values[headers.ROW]),
-            line_number=int(values[headers.LINE]),
-            raw_offset=message.offset,
-            raw_schema_id=reader.schema_id,
-            mapping_version=version,
-            fingerprint=fingerprint(message.value, version, content_hash),
-        )
-        self._compare(change, load)
+            return self._fail_row(message, load, row_number, Stage.VALIDATE, reasons, version)
+        content_hash = hash_body(body_bytes)
+        difference = self._compare(key, content_hash, known, load, row_number)
+        row_fingerprint = fingerprint(value, version, content_hash)
+        if difference is Difference.NONE:
+            self.state.remember(key, row_fingerprint)
+        elif difference is not Difference.OVERTAKEN:
+            change = Change(
+                op="c",
+                key=key,
+                load=load,
+                content_hash=content_hash,
+                body=body,
+                body_bytes=body_bytes,
+                row_number=row_number,
+                line_number=line_number,
+                raw_offset=message.offset,
+                raw_schema_id=reader.schema_id,
+                mapping_version=version,
+                fingerprint=row_fingerprint,
+            )
+            self._keep(change, known, is_duplicate=difference is Difference.FROM_AN_EARLIER_ROW)
+        return True
 
-    def _known_content(self, message: Any, version: str) -> bytes:
-        """Content hash of the lead when this is the row it was last mapped from, byte for byte; else empty.
+    def _reader_of(self, value: bytes) -> RowReader:
+        known = self._reader
+        if known is not None and known[0] is self.source and value.startswith(known[1]):
+            return known[2]
+        reader = self.readers.reader(self.source, value)
+        self._reader = (self.source, value[:FRAME_BYTES], reader)
+        return reader
 
-        What the mapping gives is known then, and as nothing is sent, nobody needs it.
-        """
-        known = self._known(message.key)
-        if (
-            known is None
-            or known.deleted
-            or known.fingerprint != fingerprint(message.value, version, known.content_hash)
-        ):
-            return b""
-        return known.content_hash
-
-    def _compare(self, change: Change, load: ActiveLoad) -> None:
-        """Insert, update, unchanged or overtaken? Count it, and keep the change if it is one."""
-        key, counts = change.key, load.counts
-        known = self._known(key)
-        if known is not None and known.is_newer_than(load.load_seq, change.row_number):
-            counts.stale += 1
-            return
-        if known is not None and known.held_by and known.load_seq < load.load_seq:
-            known = self.entries[key] = known._replace(held_by="")
-        is_same = known is not None and not known.deleted and known.content_hash == change.content_hash
-        fate = Fate.UNCHANGED if is_same else Fate.INSERTED if known is None or known.deleted else Fate.UPDATED
+    def _compare(
+        self, key: bytes, content_hash: bytes, known: LeadEntry | None, load: ActiveLoad, row_number: int
+    ) -> Difference:
+        """Insert, update, unchanged or overtaken? Count it; and what says nothing new ends what waited for its key."""
+        counts = load.counts
+        fate = Fate.INSERTED
+        if known is not None:
+            if known.is_newer_than(load.load_seq, row_number):
+                counts.stale += 1
+                return Difference.OVERTAKEN
+            if known.held_by and known.load_seq < load.load_seq:
+                known = self.entries[key] = known._replace(held_by="")
+            if not known.deleted:
+                fate = Fate.UNCHANGED if known.content_hash == content_hash else Fate.UPDATED
         before = load.seen.get(key, Fate.NAMED)
         is_duplicate = before is not Fate.NAMED
         if not is_duplicate:
@@ -265,17 +293,16 @@ class BatchChanges:
             if known is None or known.load_seq != load.load_seq or not known.row_number:  # not sent by this load
                 counts.move(before, fate)
                 load.seen[key] = fate
-        if known is not None and is_same:
-            self.state.remember(key, change.fingerprint)
+        if known is not None and fate is Fate.UNCHANGED:
             load.parked.pop(key, None)
             if self._ready.pop(key, None) is not None and not known.has_duplicates:
                 self.entries[key] = known._replace(has_duplicates=True)
-        else:
-            self._keep(change, known, load, is_duplicate)
+            return Difference.NONE
+        return Difference.FROM_AN_EARLIER_ROW if is_duplicate else Difference.NEW
 
-    def _keep(self, change: Change, known: LeadEntry | None, load: ActiveLoad, is_duplicate: bool) -> None:
+    def _keep(self, change: Change, known: LeadEntry | None, *, is_duplicate: bool) -> None:
         """Let a change go out at the end of the batch, or park it until the end of the file."""
-        key = change.key
+        key, load = change.key, change.load
         earlier = self._ready.get(key) or load.parked.get(key)
         if earlier is not None and earlier.content_hash == change.content_hash:
             return
@@ -291,9 +318,9 @@ class BatchChanges:
         One that has waited is left out when something newer was sent meanwhile: live rows and a replay take turns.
         """
         for key, change in changes.items():
-            if self._is_overtaken(key, change.load.load_seq, change.row_number):
-                continue
             known = self._known(key)
+            if self._is_overtaken(key, known, change.load.load_seq, change.row_number):
+                continue
             if known is not None and not known.deleted:
                 change.op = "u"
                 before = self.latest.get(key)
@@ -301,20 +328,19 @@ class BatchChanges:
                     change.previous = before.body
                 else:
                     change.previous_offset = known.canonical_offset
-            self._send(change, deleted=False)
+            self._send(change, held_by=known.held_by if known is not None else "")
         changes.clear()
 
-    def _send(self, change: Change, *, deleted: bool) -> None:
-        known = self._known(change.key)
+    def _send(self, change: Change, *, held_by: str) -> None:
         self.entries[change.key] = LeadEntry(
             change.content_hash,
             change.load.load_seq,
             change.row_number,
             NO_OFFSET,
-            deleted=deleted,
-            held_by=known.held_by if known is not None and not deleted else "",
-            has_duplicates=change.has_duplicates,
-            fingerprint=change.fingerprint,
+            change.op == "d",
+            held_by,
+            change.has_duplicates,
+            change.fingerprint,
         )
         self.changes.append(change)
         self.latest[change.key] = change
@@ -376,11 +402,10 @@ class BatchChanges:
             has_duplicates=known.has_duplicates,
         )
         load.counts.deleted += 1
-        self._send(change, deleted=True)
+        self._send(change, held_by="")
 
-    def _is_overtaken(self, key: bytes, load_seq: int, row_number: int) -> bool:
+    def _is_overtaken(self, key: bytes, known: LeadEntry | None, load_seq: int, row_number: int) -> bool:
         """Whether a newer row than this one, or a newer file, has spoken of the lead."""
-        known = self._known(key)
         return known is not None and known.is_newer_than(load_seq, row_number)
 
     def _known(self, key: bytes) -> LeadEntry | None:
@@ -394,22 +419,15 @@ class BatchChanges:
             self.entries[key] = known._replace(held_by="")
 
     def _fail_row(
-        self,
-        message: Any,
-        values: dict[str, str],
-        load: ActiveLoad,
-        stage: Stage,
-        reasons: list[Reason],
-        version: str,
-    ) -> None:
+        self, message: Any, load: ActiveLoad, row_number: int, stage: Stage, reasons: list[Reason], version: str
+    ) -> bool:
         load.counts.dead_letters += 1
         self._name(message.key, load)
-        self._refuse(message, values, stage, reasons, version)
+        self._refuse(message, stage, reasons, version)
+        return False
 
-    def _refuse(
-        self, message: Any, values: dict[str, str], stage: Stage, reasons: list[Reason], version: str = ""
-    ) -> None:
-        self.dead_letters.append(DeadLetter(message, values, stage, reasons, version))
+    def _refuse(self, message: Any, stage: Stage, reasons: list[Reason], version: str = "") -> None:
+        self.dead_letters.append(DeadLetter(message, stage, reasons, version))
 
 
 def encode_body(body: Body) -> bytes:

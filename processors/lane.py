@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import io
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from fastavro import schemaless_writer
 
 from leadstream import kafka
 from leadstream.changelog import read_partition
@@ -29,13 +27,13 @@ from leadstream.transaction import TransactionalProducer
 from processors import breaker
 from processors.change_state import PROGRESS_KEY, PartitionState
 from processors.changes import BatchChanges, DeadLetter, EndedLoad
+from processors.envelope import EnvelopeEncoder
 from processors.lane_replays import LaneReplays
 from processors.mapping_guard import MappingGuard, by_load, live_messages
 from processors.previous import add_previous
-from processors.progress import Change
 from processors.raw_rows import RowReaders
 from processors.replay import ReplayChanges, SettledLetter
-from schemas import headers, records, topics
+from schemas import headers, topics
 from schemas.codec import Decoder, Encoder, frame
 from schemas.headers import dead_letter_headers, letter_event_headers
 
@@ -289,20 +287,21 @@ class ProcessorLane:
 
     def _add_changes(self, producer: TransactionalProducer, outcome: BatchChanges) -> None:
         """Put the change records (and a tombstone after each delete) into the transaction."""
-        now = datetime.now(UTC)
+        envelopes = EnvelopeEncoder(outcome.source.name, self._lane, datetime.now(UTC))
+        key_prefix = lead_key(outcome.source.name, "").encode()
         for change in outcome.changes:
-            key = lead_key(outcome.source.name, change.key.decode())
-            value = self._lead_prefix + encode_envelope(outcome.source.name, key, change, self._lane, now)
-            producer.add(topics.CANONICAL, self._lane, key.encode(), value + change.body_bytes)
+            key = key_prefix + change.key
+            value = self._lead_prefix + envelopes.encode(key, change) + change.body_bytes
+            producer.add(topics.CANONICAL, self._lane, key, value)
             if change.op == "d":
-                producer.add(topics.CANONICAL, self._lane, key.encode(), None)
+                producer.add(topics.CANONICAL, self._lane, key, None)
 
     def _add_state(self, producer: TransactionalProducer, outcome: BatchChanges, offsets: Iterator[int]) -> None:
         state = outcome.state
         topic = topics.state_topic(state.source)
         encoder = self._context.state_encoders[state.source]
         for key, entry in outcome.settle(offsets).items():
-            producer.add(topic, self._lane, key, encoder.encode(entry.to_record()))
+            producer.add(topic, self._lane, key, encoder.prefix + entry.encoded())
         next_offset = self._next_offsets.get(TopicPartition(topics.raw_topic(state.source), self._lane), 0)
         producer.add(topic, self._lane, PROGRESS_KEY, encoder.encode(state.progress_record(next_offset)))
 
@@ -327,36 +326,10 @@ class ProcessorLane:
             producer.add(topics.DEAD_LETTERS, settled.place[0], None, None, told)
 
 
-def encode_envelope(source: str, key: str, change: Change, partition: int, now: datetime) -> bytes:
-    """The fields of a Lead that say what happened; the body's bytes follow them."""
-    envelope = {
-        "lead_key": key,
-        "source": source,
-        "op": change.op,
-        "changed_fields": change.changed_fields(),
-        "content_hash": change.content_hash,
-        "load_id": change.load.load_id,
-        "load_seq": change.load.load_seq,
-        "row_number": change.row_number,
-        "line_number": change.line_number,
-        "bucket": change.load.bucket,
-        "object_key": change.load.object_key,
-        "object_version": change.load.object_version,
-        "mapping_version": change.mapping_version,
-        "raw_schema_id": change.raw_schema_id,
-        "raw_partition": partition,
-        "raw_offset": change.raw_offset,
-        "emitted_at": now,
-        "replay_id": change.load.replay_id,
-    }
-    buffer = io.BytesIO()
-    schemaless_writer(buffer, records.lead_envelope_schema(), envelope)
-    return buffer.getvalue()
-
-
 def letter_headers(source: str, letter: DeadLetter, replay_id: str) -> headers.Headers:
     """Headers of a row's record in leads.dlq; ``replay_id``: the replay in which it failed, if it was one."""
-    values, message = letter.values, letter.message
+    message = letter.message
+    values = headers.to_dict(message.headers)
     return dead_letter_headers(
         stage=letter.stage,
         reasons=letter.reasons,

@@ -64,12 +64,13 @@ class BoundMapping:
     """A mapping that fits one header.
 
     ``missing``: the mapped columns that the header lacks; ``missing_required``: those without which no row may be
-    mapped.
+    mapped; ``used``: the positions of the cells that are read.
     """
 
     def __init__(self, config: SourceConfig, targets: Sequence[_Target], positions: Mapping[str, int]) -> None:
         self.missing = tuple(name for name in config.columns if clean_header(name) not in positions)
         self.missing_required = tuple(name for name in config.required_columns if clean_header(name) not in positions)
+        self.used = frozenset(positions[name] for name in map(clean_header, config.columns) if name in positions)
         fields: list[tuple[str, Read, bool]] = []
         groups: list[tuple[tuple[str, ...], Read, Mapping[str, Check | None], bool]] = []
         for target in targets:

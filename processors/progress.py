@@ -45,7 +45,12 @@ class Counts:
 
     def add(self, fate: Fate) -> None:
         """Count the first good row of a key."""
-        setattr(self, fate.value, getattr(self, fate.value) + 1)
+        if fate is Fate.INSERTED:
+            self.inserted += 1
+        elif fate is Fate.UPDATED:
+            self.updated += 1
+        elif fate is Fate.UNCHANGED:
+            self.unchanged += 1
 
     def move(self, before: Fate, after: Fate) -> None:
         """Count a lead under another fate: a later row of the same file decides."""
@@ -55,7 +60,7 @@ class Counts:
             self.add(after)
 
 
-@dataclass
+@dataclass(slots=True)
 class Change:
     """A record for leads.canonical. ``previous`` is the lead's body before, once it is known."""
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from leadstream.errors import BadRecordError, MappingError
 from leadstream.sources import SourceConfig
 from processors.mapping import BoundMapping, CompiledMapping, compile_mapping
-from schemas.codec import schema_id_of
-from schemas.flat_records import decode_cells
+from schemas.codec import FRAME_BYTES, schema_id_of
+from schemas.flat_records import Cells, compile_cells
 from schemas.registry import Registry
 
 CELL_TYPE = ["null", "string"]
@@ -21,17 +21,11 @@ class RowReader:
     """Reads the rows of one header of one source."""
 
     schema_id: int
-    columns: int
     bound: BoundMapping
     mapping_version: str
-
-    def cells(self, value: bytes) -> list[str | None]:
-        """The cells of a raw message, in the order of its header.
-
-        Raises:
-            BadRecordError: code ``undecodable``.
-        """
-        return decode_cells(value, self.columns)
+    cells: Callable[[bytes], Cells]
+    """The cells of a raw message, in the order of its header; those that the mapping does not use are ``None``. Raises
+    BadRecordError (code ``undecodable``)."""
 
 
 class RowReaders:
@@ -49,9 +43,9 @@ class RowReaders:
         Raises:
             TransientError: the registry is away.
         """
-        for value in values:
+        for frame in {value[:FRAME_BYTES] for value in values}:
             try:
-                schema_id = schema_id_of(value)
+                schema_id = schema_id_of(frame)
                 if schema_id in self._headers:
                     continue
                 schema = await self._registry.get(schema_id)
@@ -75,7 +69,8 @@ class RowReaders:
             raise BadRecordError(f"schema {schema_id} is not the schema of a row", code="undecodable")
         version, mapping = self._mapping(source)
         header = self._headers[schema_id]
-        reader = RowReader(schema_id, len(header), mapping.bind(header), version)
+        bound = mapping.bind(header)
+        reader = RowReader(schema_id, bound, version, compile_cells(len(header), bound.used))
         self._readers[source.name, source.version, schema_id] = reader
         return reader
 

@@ -12,9 +12,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from processors.change_state import LeadEntry
 from processors.changes import RAW_HEADERS, BatchChanges
 from processors.open_letters import OpenLetters, Place, RowName
-from processors.progress import ActiveLoad, Change, Fate
+from processors.progress import ActiveLoad, Fate
 from processors.replay_state import Phase, Replay
 from schemas import headers
 from schemas.headers import Kind, LetterEvent, Reason, Stage
@@ -110,14 +111,20 @@ class ReplayChanges(BatchChanges):
             if is_wanted and self._stands(key, load_seq, int(values[headers.ROW])):
                 replay.counts.rows -= 1  # it was counted as overtaken before
                 replay.counts.stale -= 1
-                self._take_row(message, values, self._load_of(message, values))
+                self._take_row_message(message, values)
         elif load_seq < replay.floor:
             if is_wanted:
-                self._pass_over(values, key if self._stands(key, load_seq, int(values[headers.ROW])) else None)
+                row_number = int(values[headers.ROW])
+                stands_for = key if self._stands(key, load_seq, row_number) else None
+                self._pass_over((values[headers.LOAD_ID], row_number), stands_for)
         elif values.get(headers.KIND) != Kind.END:
             memory.named.add(key)
             if is_wanted:
-                self._take_row(message, values, self._load_of(message, values))
+                self._take_row_message(message, values)
+
+    def _take_row_message(self, message: Any, values: dict[str, str]) -> None:
+        load = self._load_of(message, values)
+        self._take_row(message, load, int(values[headers.ROW]), int(values[headers.LINE]))
 
     def _stands(self, key: bytes, load_seq: int, row_number: int) -> bool:
         """Whether a lead stands as this older row said, and no newer file names it (as far as was read).
@@ -144,29 +151,29 @@ class ReplayChanges(BatchChanges):
             self.memory.active = active
         return active
 
-    def _take_row(self, message: Any, values: dict[str, str], load: ActiveLoad) -> None:
-        if self._is_overtaken(message.key, load.load_seq, int(values[headers.ROW])):
-            self._pass_over(values)
-        else:
-            super()._take_row(message, values, load)
+    def _take_row(self, message: Any, load: ActiveLoad, row_number: int, line_number: int) -> bool:
+        if self._is_overtaken(message.key, self._known(message.key), load.load_seq, row_number):
+            self._pass_over((load.load_id, row_number))
+            return True
+        is_good = super()._take_row(message, load, row_number, line_number)
+        if is_good:
+            self._settle_letter(
+                (load.load_id, row_number), LetterEvent.FIXED, self._reader_of(message.value).mapping_version
+            )
+        return is_good
 
-    def _is_overtaken(self, key: bytes, load_seq: int, row_number: int) -> bool:
+    def _is_overtaken(self, key: bytes, known: LeadEntry | None, load_seq: int, row_number: int) -> bool:
         live, newest = self.state.active, self.state.newest_complete
         if live is not None and live.load_seq > load_seq and key in live.seen:
             return True
         if newest > max(load_seq, self.replay.floor):
             return True  # a complete file came meanwhile: what it found unchanged has no entry that says so
-        return super()._is_overtaken(key, load_seq, row_number)
+        return super()._is_overtaken(key, known, load_seq, row_number)
 
-    def _compare(self, change: Change, load: ActiveLoad) -> None:
-        super()._compare(change, load)
-        self._settle_letter((load.load_id, change.row_number), LetterEvent.FIXED, change.mapping_version)
-
-    def _pass_over(self, values: dict[str, str], stands_for: bytes | None = None) -> None:
+    def _pass_over(self, row: RowName, stands_for: bytes | None = None) -> None:
         """``stands_for``: the lead that stands by this row, as far as is known."""
         self.replay.counts.rows += 1
         self.replay.counts.stale += 1
-        row = (values[headers.LOAD_ID], int(values[headers.ROW]))
         if stands_for is not None and self.memory.keys is None:
             if self.memory.letters.of(*row) is not None:
                 self.memory.doubtful.append((stands_for, row))
@@ -185,22 +192,16 @@ class ReplayChanges(BatchChanges):
             self.replay.counts.overtaken += 1
 
     def _fail_row(
-        self,
-        message: Any,
-        values: dict[str, str],
-        load: ActiveLoad,
-        stage: Stage,
-        reasons: list[Reason],
-        version: str,
-    ) -> None:
-        place = self.memory.letters.of(load.load_id, int(values[headers.ROW]))
+        self, message: Any, load: ActiveLoad, row_number: int, stage: Stage, reasons: list[Reason], version: str
+    ) -> bool:
+        place = self.memory.letters.of(load.load_id, row_number)
         if place is None:
-            super()._fail_row(message, values, load, stage, reasons, version)
-            return
+            return super()._fail_row(message, load, row_number, stage, reasons, version)
         self._name(message.key, load)
         self.replay.counts.failed_again += 1
         event = SettledLetter(place, LetterEvent.FAILED_AGAIN, version, stage, tuple(reasons))
         self.settled_letters.append(event)
+        return False
 
     def _name(self, key: bytes, load: ActiveLoad) -> None:
         # A row that is mapped again is no news of its lead: a deletion that is held stays so.

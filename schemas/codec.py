@@ -28,7 +28,8 @@ class Encoder:
 
     def __init__(self, schema_id: int, parsed_schema: Any) -> None:
         self.schema_id = schema_id
-        self._prefix = frame(schema_id)
+        self.prefix = frame(schema_id)
+        """What stands before the bytes of every record."""
         self._schema = parsed_schema
 
     def encode(self, record: Record) -> bytes:
@@ -38,7 +39,7 @@ class Encoder:
             BadRecordError: (code ``unencodable``) the record does not fit the schema.
         """
         buffer = io.BytesIO()
-        buffer.write(self._prefix)
+        buffer.write(self.prefix)
         try:
             schemaless_writer(buffer, self._schema, record)
         # fastavro raises whatever the value's type leads to

@@ -141,13 +141,21 @@ def to_title_case(text: str) -> str:
     if not (text.isupper() or text.islower()):
         return text
     text = text.upper()
+    plain = text.split(" ")
+    if "".join(plain).isalnum() and "" not in plain:  # nothing but words: no need to look for them
+        last = len(plain) - 1
+        return " ".join([_word(word, 0 < index < last) for index, word in enumerate(plain)])
     words = list(_WORD.finditer(text))
     pieces, end = [], 0
     for index, word in enumerate(words):
         inside = 0 < index < len(words) - 1 and text[words[index - 1].end() : word.start()] in {" ", "-"}
-        pieces += [text[end : word.start()], word[0] if word[0].isdigit() else _title_word(word[0], inside)]
+        pieces += [text[end : word.start()], _word(word[0], inside)]
         end = word.end()
     return "".join(pieces) + text[end:]
+
+
+def _word(word: str, inside: bool) -> str:
+    return word if word.isdigit() else _title_word(word, inside)
 
 
 @functools.lru_cache(CACHED_TEXTS)

@@ -13,11 +13,12 @@ from typing import Any, cast
 from fastavro import parse_schema, schemaless_reader, schemaless_writer
 
 from leadstream.errors import BadRecordError
+from leadstream.partitioning import lead_key
 from leadstream.sources import SourceConfig, load_sources
 from processors.breaker import judged
 from processors.change_state import PROGRESS_KEY, PartitionState
 from processors.changes import BatchChanges, EndedLoad
-from processors.lane import encode_envelope
+from processors.envelope import EnvelopeEncoder
 from processors.mapping_guard import by_load
 from processors.progress import NO_OFFSET, Body, Counts
 from processors.raw_rows import RowReaders
@@ -292,24 +293,22 @@ class Lane:
                 change.previous = {name: before[name] for name in records.lead_fields()}
         outcome.finish()
         offsets = []
+        envelopes = EnvelopeEncoder(SOURCE, 0, datetime.now(UTC))
         for change in outcome.changes:
-            envelope = encode_envelope(SOURCE, f"{SOURCE}:{change.key.decode()}", change, 0, datetime.now(UTC))
+            envelope = envelopes.encode(lead_key(SOURCE, change.key.decode()).encode(), change)
             for value in [envelope + change.body_bytes] + [None] * (change.op == "d"):
                 offsets.append(len(self.canonical))
                 self.canonical.append(value)
                 self.sent.append(None if value is None else _sent(value))
         given = iter(offsets)
         for key, entry in outcome.settle(given).items():
-            self._log(key, entry.to_record())
+            self.changelog[key] = entry.encoded()
         assert next(given, None) is None
-        self._log(PROGRESS_KEY, self.state.progress_record(self.next_offset))
+        buffer = io.BytesIO()
+        schemaless_writer(buffer, records.parsed("lead_state"), self.state.progress_record(self.next_offset))
+        self.changelog[PROGRESS_KEY] = buffer.getvalue()
         self.dead_letters += [(letter.message.key.decode(), letter.reasons[0].code) for letter in outcome.dead_letters]
         self.steps += [_step(ended) for ended in outcome.ended]
-
-    def _log(self, key: bytes, record: dict[str, object]) -> None:
-        buffer = io.BytesIO()
-        schemaless_writer(buffer, records.parsed("lead_state"), record)
-        self.changelog[key] = buffer.getvalue()
 
 
 def meaning(meanings: Mapping[str, str | None], name: str) -> str | None:

@@ -15,12 +15,13 @@ from leadstream.errors import BadRecordError
 from producer.raw_output import encode_row, raw_schema
 from producer.splitter import Column
 from schemas.codec import frame
-from schemas.flat_records import compile_encoder, decode_cells
+from schemas.flat_records import compile_cells, compile_encoder
 from schemas.records import lead_body_schema
 
 FRAME = frame(7)
 COLUMNS = [Column(name=f"C {at}", field=f"c{at}") for at in range(4)]
 RAW = parse_schema(raw_schema("acme", COLUMNS))
+READ = compile_cells(4, range(4))
 TEXTS = st.one_of(st.text(max_size=5), st.integers(60, 70).map("é".__mul__), st.just("x" * 20_000))
 VALUES = {
     "string": TEXTS,
@@ -90,9 +91,16 @@ def test_a_type_that_is_not_known_goes_through_fastavro() -> None:
 def test_the_cells_of_a_row_are_those_that_fastavro_reads(cells: list[str | None]) -> None:
     """Null and empty, short and long, beyond ASCII; as fastavro wrote them and as the producer does."""
     value = FRAME + _by_fastavro(RAW, dict(zip(("c0", "c1", "c2", "c3"), cells, strict=True)))
-    assert decode_cells(value, 4) == cells
+    assert READ(value) == cells
     texts = [cell or "" for cell in cells]
-    assert decode_cells(encode_row(FRAME, texts), 4) == [text or None for text in texts]
+    assert READ(encode_row(FRAME, texts)) == [text or None for text in texts]
+
+
+@given(st.lists(st.none() | TEXTS, min_size=4, max_size=4), st.sets(st.integers(0, 3)))
+def test_only_the_wanted_cells_are_read(cells: list[str | None], wanted: set[int]) -> None:
+    """The others are passed over, in their right lengths."""
+    value = FRAME + _by_fastavro(RAW, dict(zip(("c0", "c1", "c2", "c3"), cells, strict=True)))
+    assert compile_cells(4, wanted)(value) == [cell if at in wanted else None for at, cell in enumerate(cells)]
 
 
 @given(st.binary(max_size=24))
@@ -109,12 +117,12 @@ def test_bytes_are_read_as_fastavro_reads_them_or_refused(data: bytes) -> None:
         whole = False
     if whole:
         try:
-            assert decode_cells(FRAME + data, 4) == expected
+            assert READ(FRAME + data) == expected
         except BadRecordError:
             assert _by_fastavro(RAW, dict(zip(("c0", "c1", "c2", "c3"), expected, strict=True))) != data
     else:
         with pytest.raises(BadRecordError) as caught:
-            decode_cells(FRAME + data, 4)
+            READ(FRAME + data)
         assert caught.value.code == "undecodable"
 
 
