@@ -7,6 +7,7 @@ import functools
 
 from leadstream import kafka
 from leadstream.errors import MappingError
+from leadstream.garbage import collect_rarely
 from leadstream.lanes import LaneGroup
 from leadstream.log import get_logger
 from leadstream.retry import forever
@@ -72,6 +73,7 @@ class RowPath:
             state_encoders=self._encoders,
         )
         group = LaneGroup(settings.kafka, topics.CANONICAL, GROUP_ID, lambda lane: ProcessorLane(context, lane))
+        collect_rarely()
         log.info("row_path_started", sources=len(self._encoders))
         try:
             async with asyncio.TaskGroup() as tasks:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from leadstream import kafka
+from leadstream.garbage import collect_rarely
 from leadstream.lanes import LaneGroup
 from leadstream.log import get_logger
 from leadstream.partitioning import lane_of
@@ -69,6 +70,7 @@ class ProducerService:
                 return self._lanes[lane]
 
             group = LaneGroup(settings.kafka, topics.LEDGER, GROUP_ID, make_lane)
+            collect_rarely()
             log.info("producer_started", bucket=settings.s3.bucket, arrivals=settings.producer.arrivals)
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(group.run())

@@ -6,6 +6,7 @@ import asyncio
 
 from leadstream import kafka
 from leadstream.errors import ConfigError, FencedError
+from leadstream.garbage import collect_rarely
 from leadstream.log import get_logger
 from leadstream.retry import forever
 from leadstream.settings import Settings
@@ -35,6 +36,7 @@ class SinkService:
         await forever(self._check_tables, what="Postgres")
         topics = shared_topics(self._settings.topics.lanes)
         await forever(lambda: kafka.ensure_topics(self._settings.kafka, topics), what="Kafka")
+        collect_rarely()
         registry, output = Registry(self._settings.registry), PostgresOutput(self._dsn)
         loop = SinkLoop(self._settings, registry, output)
         try:
