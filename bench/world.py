@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import shutil
 import signal
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import aioboto3
 import asyncpg
 import psutil
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -34,6 +36,8 @@ POLL_SECONDS = 0.1
 SESSION_SECONDS = 10.0
 """A stage that was paused for longer has lost its partitions, and takes a moment to get them back."""
 LOG_CHARACTERS = 3_000
+UPLOADS_AT_ONCE = 8
+RESTORED = re.compile(r"lane_restored.*\bsources=(\d+)")
 
 
 class World(System):
@@ -52,6 +56,35 @@ class World(System):
         """Upload a file; gives its ETag and when it was there (Unix time)."""
         etag = await self.put(source, data, name)
         return etag, time.time()
+
+    async def put_all(self, objects: Sequence[tuple[str, bytes | Path]]) -> float:
+        """Upload objects (key, content), several at a time; gives when all were there (Unix time)."""
+        session = aioboto3.Session(
+            self.environment["S3_ACCESS_KEY_ID"], self.environment["S3_SECRET_ACCESS_KEY"], region_name="us-east-1"
+        )
+        several = asyncio.Semaphore(UPLOADS_AT_ONCE)
+        async with session.client("s3", endpoint_url=self.environment["S3_ENDPOINT_URL"]) as s3:
+
+            async def put(key: str, content: bytes | Path) -> None:
+                async with several:
+                    with contextlib.ExitStack() as opened:
+                        body = content if isinstance(content, bytes) else opened.enter_context(content.open("rb"))
+                        await s3.put_object(Bucket=self.environment["S3_BUCKET"], Key=key, Body=body)
+
+            await asyncio.gather(*(put(key, content) for key, content in objects))
+        return time.time()
+
+    async def add_sources(self, names: Sequence[str], changes: Mapping[str, str] | None = None) -> None:
+        """Add sources while the worker runs, and wait until its lanes read them all."""
+        sources = int(RESTORED.findall(self.log("process"))[-1]) + len(names)
+        for name in names:
+            self.add_source(name, "texas", **(changes or {}))
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while RESTORED.findall(self.log("process")).count(str(sources)) < self.lanes:
+            self.check_alive()
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{sources} sources are not read:\n{self.log('process')[-LOG_CHARACTERS:]}")
+            await asyncio.sleep(POLL_SECONDS)
 
     async def load_done(self, source: str, etag: str, name: str) -> dict[str, Any]:
         """The receipt of a load that is done.
@@ -211,7 +244,7 @@ class _Steps:
         self._last_at: dict[tuple[str, str], float] = {}
         self._made_at: dict[tuple[str, str], datetime] = {}
 
-    async def until(self, object_key: str, step: str, count: int = 1) -> float:
+    async def until(self, object_key: str, step: str, count: int = 1, patience: float = PATIENCE_SECONDS) -> float:
         """When the ``count``-th such step of a load was there (Unix time).
 
         Raises:
@@ -221,7 +254,7 @@ class _Steps:
             self._consumer = kafka.consumer(self._owner.kafka, group_id=None)
             await self._consumer.start()
             self._consumer.assign([TopicPartition(topics.LOADS, lane) for lane in range(self._owner.lanes)])
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = time.monotonic() + patience
         while self._seen[object_key, step] < count:
             self._owner.check_alive()
             if time.monotonic() > deadline:

@@ -35,8 +35,8 @@ async def copy(request: Request) -> Answer:
         if not batches:
             continue
         for where, records in batches.items():
-            for record in records:
-                producer.add(request["topic"], where.partition, record.key, record.value)
+            copies = [(record.key, record.value, []) for record in records]
+            producer.add_all(request["topic"], where.partition, copies)
             rows += sum(record.value is not None for record in records)
         await producer.begin()
         await producer.commit({where: records[-1].offset + 1 for where, records in batches.items()}, request["topic"])

@@ -19,7 +19,7 @@ from leadstream.settings import Settings
 
 
 def work(request: Request) -> Answer:
-    """Map messages from ``source`` to ``topic`` in a worker of its own; the clock runs for ``rows``, once it is warm."""
+    """Map messages from ``source`` to ``topic`` in a worker of its own; the clock runs for ``rows`` when it is warm."""
     command = [sys.executable, "-m", "bench.peers.processors_faust", json.dumps(request)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     answer: Answer = json.loads(done.stdout.splitlines()[-1])
