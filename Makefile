@@ -8,7 +8,7 @@ CODE := leadstream producer processors schemas sink tests
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-long check format lock up down clean \
-  bench bench-quick bench-refresh bench-state bench-lock
+  bench bench-quick bench-refresh bench-state bench-growth bench-memory bench-profile bench-lock
 
 help: ## List the commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,15 @@ bench: install $(PEERS_READY) ## Measure every stage beside its bound and its pe
 
 bench-quick: install $(PEERS_READY) ## The same, one small round: does everything still run, and what is far off
 	@$(BIN)/python -m bench --quick
+
+bench-growth: install ## Measure how the cost of a row grows with sources, files and workers
+	@$(BIN)/python -m bench.growth && $(BIN)/python -m bench.page
+
+bench-memory: install ## Measure the producer's memory while it splits a file of 1 GB
+	@$(BIN)/python -m bench.memory && $(BIN)/python -m bench.page
+
+bench-profile: install $(PEERS_READY) ## Draw a flame graph of each stage into docs/
+	@$(BIN)/python -m bench.profiles && $(BIN)/python -m bench.page
 
 bench-lock: ## Resolve the peers of the bench anew (needs uv)
 	uv pip compile bench/requirements.in pyproject.toml --universal --python-version 3.11 --generate-hashes \
