@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from leadstream.errors import BadRecordError, MappingError
 from leadstream.sources import SourceConfig
-from processors.mapping import BoundMapping, CompiledMapping, compile_mapping
+from processors.mapping import CompiledMapping, compile_mapping
+from processors.row_mapping import BoundMapping
 from schemas.codec import FRAME_BYTES, schema_id_of
 from schemas.flat_records import Cells, compile_cells
 from schemas.registry import Registry

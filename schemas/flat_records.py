@@ -16,6 +16,7 @@ from typing import Any
 from fastavro import parse_schema, schemaless_writer
 
 from leadstream.errors import BadRecordError
+from leadstream.generated import function
 from schemas.codec import FRAME_BYTES
 
 EPOCH_DAY = date(1970, 1, 1).toordinal()
@@ -45,18 +46,19 @@ def compile_cells(columns: int, wanted: Collection[int]) -> Callable[[bytes], Ce
         steps += _cell(f"cells[{at}] = str(data[at:end], 'utf-8')")
         following = at + 1
     steps += _passing(columns - following)
-    names = {"long_size": _long_size, "unknown_branch": _unknown_branch, "BadRecordError": BadRecordError}
-    return _generated("read_cells(data)", f"""
-    cells = [None] * {columns}
-    at = {FRAME_BYTES}
-    try:
-        {_indented(steps, 8)}
-    except (IndexError, UnicodeDecodeError) as exc:
-        raise BadRecordError(f"the bytes are not a row: {{type(exc).__name__}}", code="undecodable") from exc
-    if at != len(data):
-        raise BadRecordError("the bytes are not a row of this many columns", code="undecodable")
-    return cells
-    """, names)  # fmt: skip
+    return function(
+        "read_cells(data)",
+        [
+            f"cells = [None] * {columns}",
+            f"at = {FRAME_BYTES}",
+            "try:",
+            *[f"    {step}" for step in steps or ["pass"]],
+            "except (IndexError, UnicodeDecodeError) as exc: raise no_row(type(exc).__name__) from exc",
+            "if at != len(data): raise no_row('there are bytes left over, or too few')",
+            "return cells",
+        ],
+        {"long_size": _long_size, "no_row": _no_row},
+    )
 
 
 def compile_encoder(schema: Any) -> Callable[[dict[str, Any]], bytes]:
@@ -77,12 +79,7 @@ def compile_encoder(schema: Any) -> Callable[[dict[str, Any]], bytes]:
             continue
         names[f"write_{at}"], is_nullable = _writer(field["type"])
         steps.append(f"add(NULL if value is None else write_{at}(value))" if is_nullable else f"add(write_{at}(value))")
-    return _generated("encode(record)", f"""
-    parts = []
-    add = parts.append
-    {_indented(steps, 4)}
-    return b"".join(parts)
-    """, names)  # fmt: skip
+    return function("encode(record)", ["parts = []", "add = parts.append", *steps, "return b''.join(parts)"], names)
 
 
 def encoded_string(data: bytes) -> bytes:
@@ -119,20 +116,8 @@ def _cell(take: str) -> list[str]:
         f"    {take}",
         "    at = end",
         "elif branch == 0: at += 1",
-        "else: raise unknown_branch()",
+        "else: raise no_row('a cell is neither null nor text')",
     ]
-
-
-def _generated(signature: str, body: str, names: dict[str, Any]) -> Callable[[Any], Any]:
-    """The function whose text this is; ``names`` are what it calls."""
-    name = signature.partition("(")[0]
-    exec(compile(f"def {signature}:{body}", f"<{__name__}.{name}>", "exec"), names)
-    function: Callable[[Any], Any] = names[name]
-    return function
-
-
-def _indented(lines: list[str], columns: int) -> str:
-    return f"\n{' ' * columns}".join(lines)
 
 
 def _long_size(data: bytes, at: int) -> tuple[int, int]:
@@ -144,12 +129,12 @@ def _long_size(data: bytes, at: int) -> tuple[int, int]:
         at += 1
     size |= byte << shift
     if size & 1:
-        raise BadRecordError("the bytes are not a row: a negative length", code="undecodable")
+        raise _no_row("a negative length")
     return size, at + 1
 
 
-def _unknown_branch() -> BadRecordError:
-    return BadRecordError("the bytes are not a row: a cell is neither null nor text", code="undecodable")
+def _no_row(why: str) -> BadRecordError:
+    return BadRecordError(f"the bytes are not a row: {why}", code="undecodable")
 
 
 def _writer(kind: Any) -> tuple[Write, bool]:

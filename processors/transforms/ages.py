@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import re
 
 from processors.transforms.base import Apply, TransformError, shape, transform
 from processors.transforms.values import NO, YES
 
-CACHED_COMBINATIONS = 16_384
 MONTHS_A_YEAR = 12
 GROUP_MONTHS: dict[str, tuple[int, int | None]] = {
     "infants": (0, 11),
@@ -42,7 +40,7 @@ def age_labels() -> Apply:
     12-23, preschool 24-59, school age 60-155. An open end (`5 years-older`) leaves `max_age` empty.
     `Infants (0-11 months)` and `Preschool (24-48 months; 2-4 yrs.)` → infants and preschool, 0 to 48.
     """
-    return functools.lru_cache(CACHED_COMBINATIONS)(_from_labels)
+    return _from_labels
 
 
 @transform(takes="cells", gives=dict, parts=AGE_PARTS, columns=4)
@@ -53,7 +51,7 @@ def age_flags() -> Apply:
 
     `N`, `Y`, `Y`, `N` → toddlers and preschool, 12 to 59 months.
     """
-    return functools.lru_cache(CACHED_COMBINATIONS)(_from_flags)
+    return _from_flags
 
 
 def _from_labels(cells: tuple[str | None, ...]) -> Parts:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from urllib.parse import urlsplit
 
@@ -10,7 +9,6 @@ import phonenumbers
 
 from processors.transforms.base import Apply, TransformError, shape, transform
 
-CACHED_NUMBERS = 65_536
 REGION = "US"
 
 # An area code starts with 2-9 in the North American plan; what starts otherwise is left to phonenumbers.
@@ -53,7 +51,6 @@ def url() -> Apply:
     return to_url
 
 
-@functools.lru_cache(CACHED_NUMBERS)
 def to_phone(value: str) -> str:
     """See :func:`phone`.
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import re
 
 from nameparser import HumanName
 
 from processors.transforms.base import Apply, TransformError, shape, transform
 from processors.transforms.text import to_title_case
-
-CACHED_NAMES = 65_536
 
 _SEPARATOR = re.compile(r"\s*(?:[&;,+/]|\band\b)\s*", re.IGNORECASE)
 _PLAIN_NAME = re.compile(r"([^\W\d_]{3,}) ([^\W\d_]{3,}(?:-[^\W\d_]+)?)")
@@ -34,7 +31,6 @@ def person_name() -> Apply:
     return to_person
 
 
-@functools.lru_cache(CACHED_NAMES)
 def to_person(value: str) -> dict[str, str | None]:
     """See :func:`person_name`.
 

@@ -9,7 +9,6 @@ import re
 from processors.transforms.base import Apply, TransformError, shape, transform
 
 CACHED_DAYS = 4_096
-CACHED_WEEKS = 16_384
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 CLOSED = "closed"
 ALL_DAY = "24h"
@@ -29,7 +28,6 @@ def weekly_schedule() -> Apply:
     return to_schedule
 
 
-@functools.lru_cache(CACHED_WEEKS)
 def to_schedule(cells: tuple[str | None, ...]) -> str | None:
     """See :func:`weekly_schedule`.
 

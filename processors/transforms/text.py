@@ -8,7 +8,7 @@ from typing import Literal
 
 from processors.transforms.base import Apply, TransformError, shape, transform
 
-CACHED_TEXTS = 65_536
+CACHED_WORDS = 65_536
 
 Otherwise = Literal["fail", "keep"] | None
 
@@ -135,7 +135,6 @@ def unmatched(value: str, otherwise: Otherwise, problem: str) -> str | None:
     return value if otherwise == "keep" else None
 
 
-@functools.lru_cache(CACHED_TEXTS)
 def to_title_case(text: str) -> str:
     """``text`` in title case, see :func:`title_case`."""
     if not (text.isupper() or text.islower()):
@@ -158,7 +157,7 @@ def _word(word: str, inside: bool) -> str:
     return word if word.isdigit() else _title_word(word, inside)
 
 
-@functools.lru_cache(CACHED_TEXTS)
+@functools.lru_cache(CACHED_WORDS)
 def _title_word(word: str, inside: bool) -> str:
     if inside and _SMALL.fullmatch(word):
         return word.lower()

@@ -10,8 +10,10 @@ import pytest
 
 from leadstream.errors import MappingError
 from leadstream.sources import load_sources
-from processors.mapping import BoundMapping, CompiledMapping, check_mapping, compile_mapping
+from processors import row_mapping
+from processors.mapping import CompiledMapping, check_mapping, compile_mapping
 from processors.reference import reference
+from processors.row_mapping import BoundMapping
 from processors.transforms import CATALOGUE
 from processors.validation import canonical_kinds
 from schemas.headers import Reason
@@ -182,6 +184,35 @@ def test_function_fills_what_yaml_cannot(compiled: Any, tmp_path: Path, monkeypa
     assert reasons_of(bound, "x") == [("company", "wrong_type"), ("license_issued", "wrong_type")]
     group = "groups: [{column: A, into: [company], transforms: [{function: 'vendor_facts:wrong'}]}]"
     assert reasons_of(compiled(group).bind(["A"]), "x") == [("company", "wrong_type")]
+
+
+def test_a_cell_that_was_seen_before_says_the_same_again(compiled: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Good values and refused ones, in fields and groups, also when more came than are remembered."""
+    monkeypatch.setattr(row_mapping, "REMEMBERED_VALUES", 3)
+    mapping = compiled(
+        "fields: {state: State, capacity: {column: Room, transforms: [integer], on_error: null}}\n"
+        "groups: [{column: Street, into: [address1, address2], transforms: [street_address]}]"
+    )
+    bound = mapping.bind(["State", "Room", "Street"])
+    rows = [(code, str(room), f"{room} ELM ST STE {room}") for code in ("NV", "tx", "nowhere") for room in range(5)]
+    fresh = [mapping.bind(["State", "Room", "Street"]).map(row) for row in rows]
+    assert [bound.map(row) for row in rows * 2] == fresh * 2
+    assert {reason.code for _body, reasons in fresh for reason in reasons} == {"not_a_state"}
+
+
+def test_what_hardly_repeats_and_what_is_long_is_not_remembered(compiled: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory stays small whatever a vendor sends: names are forgotten, long cells never kept."""
+    monkeypatch.setattr(row_mapping, "REMEMBERED_VALUES", 10)
+    made: list[str] = []
+    values = row_mapping._Values(lambda given: made.append(given) or given, lambda: len(made))
+    assert [values[str(number)] for number in range(25)] == list(map(str, range(25)))
+    assert not values
+    often = row_mapping._Values(lambda given: given, lambda: 1_000)
+    assert [often[str(number)] for number in range(25)] == list(map(str, range(25)))
+    assert len(often) == 10
+    kept = row_mapping._Values(lambda given: given, lambda: 1_000)
+    assert kept["x" * 201] == "x" * 201 and kept["x" * 150, None, "y" * 51] and not kept
+    assert kept["x" * 150, None, "y" * 50] and len(kept) == 1
 
 
 def test_leads_do_not_share_their_lists(compiled: Any) -> None:

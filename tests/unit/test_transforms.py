@@ -372,7 +372,7 @@ def test_function_is_called_and_its_failure_is_the_rows() -> None:
         ("value_map", {"CENTER": "Center"}, "used as value_map(values, otherwise=keep)"),
         ("phone", "US", "used as phone()"),
         ("function", "processors.transforms.text:nothing", "cannot be imported"),
-        ("function", "processors.transforms.text:CACHED_TEXTS", "is no function"),
+        ("function", "processors.transforms.text:CACHED_WORDS", "is no function"),
     ],
 )
 def test_wrong_use_of_a_transform_is_told_with_its_right_use(name: str, argument: Any, words: str) -> None:
