@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import signal
 import sys
 from collections.abc import Coroutine
 from typing import Any
 
 from leadstream.cli import session
-
-NEW_OBJECTS_BETWEEN_COLLECTIONS = 20_000
-"""Python's own 700 are reached several times a batch of rows, which hold no cycles: an eighth of a stage's time."""
 
 
 def produce() -> None:
@@ -26,7 +22,6 @@ def produce() -> None:
     """
     from producer.service import ProducerService
 
-    _collect_garbage_rarely()
     session.run(_until_stopped(ProducerService(session.start()).run()))
 
 
@@ -45,7 +40,6 @@ def process() -> None:
     # Faust's own program, in this process: signals and the exit code are the worker's, and only one start to wait for.
     from faust.cli.faust import cli
 
-    _collect_garbage_rarely()
     sys.argv = ["faust", "--quiet", "--loglevel", "warn", "--datadir", str(datadir), "-A", "processors", "worker", *web]
     cli()
 
@@ -60,13 +54,7 @@ def sink() -> None:
     """
     from sink.service import SinkService
 
-    _collect_garbage_rarely()
     session.run(_until_stopped(SinkService(session.start()).run()))
-
-
-def _collect_garbage_rarely() -> None:
-    gc.freeze()  # what was imported stays
-    gc.set_threshold(NEW_OBJECTS_BETWEEN_COLLECTIONS)
 
 
 async def _until_stopped(work: Coroutine[Any, Any, None]) -> None:
