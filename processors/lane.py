@@ -23,7 +23,7 @@ from leadstream.partitioning import lane_of, lead_key
 from leadstream.retry import forever
 from leadstream.settings import Settings
 from leadstream.sources import SourceCatalog, SourceConfig
-from leadstream.transaction import TransactionalProducer
+from leadstream.transaction import Record, TransactionalProducer
 from processors import breaker
 from processors.change_state import PROGRESS_KEY, PartitionState
 from processors.changes import BatchChanges, DeadLetter, EndedLoad
@@ -39,6 +39,7 @@ from schemas.headers import dead_letter_headers, letter_event_headers
 
 OFFSETS_GROUP_ID = "leadstream-processors"
 """Offsets are committed for this group; it has no members, the lanes' group has (see ``service``)."""
+NO_HEADERS: headers.Headers = []
 POLL_TIMEOUT_MILLISECONDS = 200
 POLL_AGAIN_SECONDS = 0.3
 
@@ -289,21 +290,23 @@ class ProcessorLane:
         """Put the change records (and a tombstone after each delete) into the transaction."""
         envelopes = EnvelopeEncoder(outcome.source.name, self._lane, datetime.now(UTC))
         key_prefix = lead_key(outcome.source.name, "").encode()
+        made: list[Record] = []
         for change in outcome.changes:
             key = key_prefix + change.key
-            value = self._lead_prefix + envelopes.encode(key, change) + change.body_bytes
-            producer.add(topics.CANONICAL, self._lane, key, value)
+            made.append((key, self._lead_prefix + envelopes.encode(key, change) + change.body_bytes, NO_HEADERS))
             if change.op == "d":
-                producer.add(topics.CANONICAL, self._lane, key, None)
+                made.append((key, None, NO_HEADERS))
+        producer.add_all(topics.CANONICAL, self._lane, made)
 
     def _add_state(self, producer: TransactionalProducer, outcome: BatchChanges, offsets: Iterator[int]) -> None:
         state = outcome.state
-        topic = topics.state_topic(state.source)
         encoder = self._context.state_encoders[state.source]
-        for key, entry in outcome.settle(offsets).items():
-            producer.add(topic, self._lane, key, encoder.prefix + entry.encoded())
+        entries: list[Record] = [
+            (key, encoder.prefix + entry.encoded(), NO_HEADERS) for key, entry in outcome.settle(offsets).items()
+        ]
         next_offset = self._next_offsets.get(TopicPartition(topics.raw_topic(state.source), self._lane), 0)
-        producer.add(topic, self._lane, PROGRESS_KEY, encoder.encode(state.progress_record(next_offset)))
+        entries.append((PROGRESS_KEY, encoder.encode(state.progress_record(next_offset)), NO_HEADERS))
+        producer.add_all(topics.state_topic(state.source), self._lane, entries)
 
     def _add_letters_and_steps(self, producer: TransactionalProducer, outcome: BatchChanges) -> None:
         replay_id = outcome.replay_id if isinstance(outcome, ReplayChanges) else ""
