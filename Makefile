@@ -58,8 +58,8 @@ bench: install $(PEERS_READY) ## Measure every stage beside its bound and its pe
 bench-quick: install $(PEERS_READY) ## The same, one small round: does everything still run, and what is far off
 	@$(BIN)/python -m bench --quick
 
-bench-growth: install ## Measure how the cost of a row grows with sources, files and workers
-	@$(BIN)/python -m bench.growth && $(BIN)/python -m bench.page
+bench-growth: install $(PEERS_READY) ## Measure how the cost of a row grows with sources, files and workers
+	@$(BIN)/python -m bench.growth && $(PEERS)/bin/python -m bench.charts && $(BIN)/python -m bench.page
 
 bench-memory: install ## Measure the producer's memory while it splits a file of 1 GB
 	@$(BIN)/python -m bench.memory && $(BIN)/python -m bench.page

@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 
 from bench.results import Figures, save
-from bench.world import PATIENCE_SECONDS, POLL_SECONDS, World, seconds_between, world
+from bench.world import PARTIAL, PATIENCE_SECONDS, POLL_SECONDS, World, seconds_between, world
 from leadstream.sample_vendors import FIRST_SERIAL, Pools, vendor
 
 ROWS = 200_000
@@ -19,8 +19,6 @@ WARM_ROWS = 20_000
 SETTLE_SECONDS = 5.0
 """Two workers share the lanes among them."""
 STAGES = ("produce", "process", "sink")
-PARTIAL = {"\nkey:": "\nrefresh: partial\nkey:"}
-"""A source of many files: the next one deletes nothing of the one before."""
 
 Files = Sequence[tuple[str, bytes]]
 """Source and content of each file."""

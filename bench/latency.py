@@ -17,7 +17,7 @@ import asyncpg
 from moto.server import ThreadedMotoServer
 
 from bench.results import Figures, percentile
-from bench.world import PATIENCE_SECONDS, World
+from bench.world import PARTIAL, PATIENCE_SECONDS, World
 from leadstream.partitioning import lane_of
 from leadstream.sample_vendors import Pools, vendor
 from leadstream.samples import write_sample
@@ -35,7 +35,7 @@ async def latency(here: World, folder: Path, notices: int, load_rows: int) -> tu
     lane: within a lane the producer splits one file after the other.
     """
     busy = next(name for n in itertools.count() if _lane(here, name := f"busy-{n}") != _lane(here, SOURCE))
-    here.add_source(SOURCE, "texas", **{"\nkey:": "\nrefresh: partial\nkey:"})
+    here.add_source(SOURCE, "texas", **PARTIAL)
     here.add_source(busy, "texas")
     big = folder / "big.csv"
     await asyncio.to_thread(write_sample, "texas", big, load_rows, 800, damage=False)

@@ -21,7 +21,7 @@ from typing import Any
 from bench.contestants import PEERS_PYTHON, Contestant
 from bench.refresh import files
 from bench.results import Figures, percentile, spread
-from bench.world import SESSION_SECONDS, World, seconds_between
+from bench.world import PARTIAL, SESSION_SECONDS, World, seconds_between
 from leadstream.samples import write_sample
 from schemas import topics
 
@@ -111,10 +111,10 @@ class Bench:
                     request = {"path": str(path), "source": source, "key": f"{source}/file.csv", "topic": topic}
                     answer = await self._turn(others[name], **request)
                     if answer is not None:
-                        count, first_at, last_at = await here.span(topic)
+                        count, last_at = await here.arrived(topic)
                         if count != rows:
                             raise RuntimeError(f"{name} sent {count} messages")
-                        seconds = answer.get("seconds", last_at - first_at)
+                        seconds = answer["seconds"] if "seconds" in answer else last_at - answer["began_at"]
                         self.results.add("producer", name.removeprefix("producer_"), count, seconds)
         for source in self._sources("split"):
             (here.sources_dir / f"{source}.yaml").unlink()
@@ -122,7 +122,8 @@ class Bench:
     async def processors_and_sink(self) -> None:
         """Raw rows become change records, those become rows in Postgres: one after the other, each alone."""
         here, rows = self._here, self._plan.rows
-        for name in (WARM, *self._sources("alone"), *self._sources("whole")):
+        here.add_source(WARM, "texas", **PARTIAL)
+        for name in (*self._sources("alone"), *self._sources("whole")):
             here.add_source(name, "texas")
         for number in range(SMALL_SOURCES):
             here.add_source(f"small-{number}", "texas")
@@ -217,7 +218,7 @@ class Bench:
             if answer is None:
                 continue
             if "began_at" in answer:
-                _count, _first_at, last_at = await self._here.span(topic)
+                _count, last_at = await self._here.arrived(topic)
                 answer["seconds"] = last_at - answer["began_at"]
             self.results.add("processors", name.removeprefix("processors_"), answer["rows"], answer["seconds"])
 
