@@ -29,9 +29,6 @@ from schemas.codec import FRAME_BYTES
 from schemas.flat_records import compile_encoder
 from schemas.headers import Kind, Reason, Stage
 
-RAW_HEADERS = frozenset({headers.KIND, headers.LOAD_ID, headers.LOAD_SEQ, headers.BUCKET, headers.KEY, headers.VERSION})
-"""What every message of the producer carries."""
-
 
 @dataclass(frozen=True)
 class DeadLetter:
@@ -174,27 +171,27 @@ class BatchChanges:
             found = message.headers
             if found[:-2] == self._row_headers and message.key is not None and self.state.active is not None:
                 (_row, row_number), (_line, line_number) = found[-2:]  # a load's rows differ in these alone
-                self._take_row(message, self.state.active, int(row_number), int(line_number))
-                continue
+                if row_number.isdigit() and line_number.isdigit() and len(line_number) <= headers.MAX_DIGITS:
+                    self._take_row(message, self.state.active, int(row_number), int(line_number))
+                    continue
             values = headers.to_dict(found)
-            if values.get(headers.KIND) == Kind.RESTORED:
-                continue
-            if not values.keys() >= RAW_HEADERS or message.key is None:
-                self._refuse(
-                    message, Stage.DECODE, [Reason("", "undecodable", "the message has not the headers of a row")]
-                )
-                continue
-            load = self._load_of(message, values)
-            kind = values.get(headers.KIND)
-            self._row_headers = None
-            if kind == Kind.ROW:
-                self._take_row(message, load, int(values[headers.ROW]), int(values[headers.LINE]))
-                if [name for name, _value in found[-2:]] == [headers.ROW, headers.LINE]:
-                    self._row_headers = found[:-2]
-            elif kind == Kind.SEEN:
-                self._name(message.key, load)
-            elif kind == Kind.END:
-                self._end(message, values, load)
+            if not headers.is_raw_message(values) or message.key is None:
+                reason = Reason("", "undecodable", "the message has not the headers of a row")
+                self._refuse(message, Stage.DECODE, [reason])
+            elif values[headers.KIND] != Kind.RESTORED:
+                self._take(message, values)
+
+    def _take(self, message: Any, values: dict[str, str]) -> None:
+        load, kind = self._load_of(message, values), values[headers.KIND]
+        self._row_headers = None
+        if kind == Kind.ROW:
+            if [name for name, _value in message.headers[-2:]] == [headers.ROW, headers.LINE]:
+                self._row_headers = message.headers[:-2]
+            self._take_row(message, load, int(values[headers.ROW]), int(values[headers.LINE]))
+        elif kind == Kind.SEEN:
+            self._name(message.key, load)
+        else:
+            self._end(message, values, load)
 
     def _load_of(self, message: Any, values: dict[str, str]) -> ActiveLoad:
         active = self.state.active

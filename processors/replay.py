@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from processors.change_state import LeadEntry
-from processors.changes import RAW_HEADERS, BatchChanges
+from processors.changes import BatchChanges
 from processors.open_letters import OpenLetters, Place, RowName
 from processors.progress import ActiveLoad, Fate
 from processors.replay_state import Phase, Replay
@@ -65,7 +65,7 @@ class ReplayChanges(BatchChanges):
         """Work through raw messages, in order. ``readers.prepare`` was called with their values."""
         for message in messages:
             values = headers.to_dict(message.headers)
-            if values.keys() >= RAW_HEADERS and message.key is not None and self._is_of_this_replay(message, values):
+            if headers.is_raw_message(values) and message.key is not None and self._is_of_this_replay(message, values):
                 self._take_message(message, values)
         self._release(self._ready)
 

@@ -7,7 +7,7 @@ Numbers are decimal ASCII. Dead letters carry the headers of Kafka Connect's dea
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import orjson
@@ -37,6 +37,9 @@ REFRESH = "refresh"
 REPLAY_ID = "replay_id"
 """On a restored row: the replay it is for."""
 
+MAX_DIGITS = 18
+"""Of a number in a header: it fits 64 bits."""
+
 CONNECT = "__connect.errors."
 LEADSTREAM = "leadstream."
 
@@ -51,6 +54,15 @@ class Kind(enum.StrEnum):
     """A row that was put on the topic once more, for one replay; the live flow passes it over."""
     END = "end"
     """No value, in every partition: the load's rows end here."""
+
+
+_PLACE = frozenset({LOAD_ID, BUCKET, KEY, VERSION})
+_NUMBERS: dict[str, tuple[str, ...]] = {
+    Kind.ROW: (LOAD_SEQ, ROW, LINE),
+    Kind.SEEN: (LOAD_SEQ, ROW, LINE),
+    Kind.RESTORED: (LOAD_SEQ, ROW, LINE),
+    Kind.END: (LOAD_SEQ, ROWS),
+}
 
 
 class Stage(enum.StrEnum):
@@ -96,6 +108,18 @@ def get(headers: Iterable[tuple[str, bytes]], name: str) -> str | None:
 def to_dict(headers: Iterable[tuple[str, bytes]]) -> dict[str, str]:
     """All headers as text; of repeated names the last counts."""
     return {key: value.decode("utf-8", "replace") for key, value in headers}
+
+
+def is_raw_message(values: Mapping[str, str]) -> bool:
+    """Whether these headers (as :func:`to_dict` gives them) are those of a message that the producer wrote."""
+    numbers = _NUMBERS.get(values.get(KIND, ""))
+    return numbers is not None and values.keys() >= _PLACE and all(number(values, name) >= 0 for name in numbers)
+
+
+def number(values: Mapping[str, str], name: str) -> int:
+    """The number in a header (as :func:`to_dict` gives them); -1 when there is none."""
+    text = values.get(name, "")
+    return int(text) if text.isdecimal() and len(text) <= MAX_DIGITS else -1
 
 
 def dead_letter_headers(

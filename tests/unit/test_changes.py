@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from schemas.headers import LOAD_ID
 from tests.unit.changing import BAD, DAMAGED, MANGLED, File, Lane, Message, Step
 
 FIRST = File(10, [("A", "one"), ("B", "one")])
@@ -139,18 +138,33 @@ def test_a_row_that_failed_never_deletes_its_lead(name: str) -> None:
     assert [key for key, _code in lane.dead_letters] == ["A"] * (name != DAMAGED)
 
 
-def test_a_message_without_a_load_is_a_dead_letter_and_stops_nothing() -> None:
-    """Also when a successor meets it in the middle of a load."""
+@pytest.mark.parametrize("at", [0, 1])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        None,
+        {"load_seq": b"first"},
+        {"kind": b"riddle"},
+        {"row": b""},
+        {"row": b"-1"},
+        {"line": b"9" * 5_000},
+        {"line": b"\xff"},
+    ],
+)
+def test_a_message_that_the_producer_did_not_write_is_a_dead_letter_and_stops_nothing(
+    wrong: dict[str, bytes] | None, at: int
+) -> None:
+    """First in a partition, in the middle of a load, and when a successor meets it there."""
     lane = Lane()
-    foreign = Message(b"A", b"hello", [])
     messages = FIRST.messages()
-    lane.put_messages([messages[0], foreign, *messages[1:]])
+    found = [] if wrong is None else [(name, wrong.get(name, value)) for name, value in messages[0].headers]
+    foreign = Message(b"A", b"hello", found)
+    lane.put_messages([*messages[:at], foreign, *messages[at:]])
     lane.work(2)
     lane.restart()
     step = lane.load()
     assert lane.dead_letters == [("A", "undecodable")]
     assert nonzero(step) == {"rows": 2, "inserted": 2, "sent": 2}
-    assert LOAD_ID not in dict(foreign.headers)
 
 
 def test_an_older_file_than_the_newest_complete_one_changes_nothing() -> None:
