@@ -83,6 +83,10 @@ class Decoder:
         schema_id = schema_id_of(data)
         return (schema_id, self._read(schema_id, data)) if schema_id in self._schemas else None
 
+    def is_readers(self, schema_id: int) -> bool:
+        """Whether records with this id, one of which was read, are laid out as the reader's schema has it."""
+        return self._schemas[schema_id][1] is None
+
     def _parse(self, schema_id: int, document: Record) -> tuple[Any, Any]:
         try:
             writer = parse_schema(document)

@@ -4,40 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from operator import itemgetter
 from typing import Any
 
 from aiokafka import TopicPartition
 
 from schemas.receipts import fold
-from schemas.records import lead_envelope_fields, lead_fields, schema_json
+from schemas.records import schema_json
 from schemas.replays import fold_replay
 from sink import dead_letters
 from sink.dead_letters import Event
-
-COLUMNS = (
-    *lead_envelope_fields(),
-    *lead_fields(),
-    *("canonical_partition", "canonical_offset", "overtaken", "next_at"),
-)
-"""Of the table ``incoming``."""
+from sink.lead_changes import Change
 
 RECEIPT_FIELDS = tuple(item["name"] for item in schema_json("receipt")["fields"])
 """Of a receipt; columns of the table ``loads`` as well, where status and reason have ``receipt_`` before them."""
 
-Row = tuple[Any, ...]
 Record = dict[str, Any]
-
-_values = itemgetter(*lead_envelope_fields(), *lead_fields())
-
-
-@dataclass(slots=True)
-class Change:
-    """A record of ``leads.canonical``, and the message it came in."""
-
-    message: Any
-    record: Record
 
 
 @dataclass(slots=True)
@@ -53,33 +34,6 @@ class Batch:
     steps: list[Record] = field(default_factory=list)
     dead_letters: list[dead_letters.Row] = field(default_factory=list)
     letter_events: list[Event] = field(default_factory=list)
-
-
-def incoming_rows(changes: Sequence[Change]) -> list[Row]:
-    """Rows of the table ``incoming``, in the order of ``changes``.
-
-    Of each lead it is worked out which records are overtaken (an earlier one has a newer load_seq and row) and when
-    the next version follows in the batch; the last version is the one that is not overtaken and has no next.
-    """
-    newest: dict[str, tuple[int, int]] = {}
-    overtaken = []
-    for change in changes:
-        record = change.record
-        order = (record["load_seq"], record["row_number"])
-        before = newest.get(record["lead_key"])
-        overtaken.append(before is not None and order < before)
-        if not overtaken[-1]:
-            newest[record["lead_key"]] = order
-    next_at: dict[str, datetime] = {}
-    rows = []
-    for change, is_overtaken in zip(reversed(changes), reversed(overtaken), strict=True):
-        record, message = change.record, change.message
-        follows = None if is_overtaken else next_at.get(record["lead_key"])
-        rows.append((*_values(record), message.partition, message.offset, is_overtaken, follows))
-        if not is_overtaken:
-            next_at[record["lead_key"]] = record["emitted_at"]
-    rows.reverse()
-    return rows
 
 
 def folded_replays(standing: Mapping[str, Record], steps: Sequence[Record]) -> dict[str, Record]:

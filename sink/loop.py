@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import Any
+import functools
+from collections.abc import Coroutine
+from typing import Any, Self
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaError
@@ -19,7 +21,8 @@ from schemas.records import parsed
 from schemas.registry import Registry
 from schemas.topics import CANONICAL, DEAD_LETTERS, LOADS
 from sink import dead_letters
-from sink.batch import Batch, Change
+from sink.batch import Batch
+from sink.lead_changes import ChangeReader
 from sink.postgres_output import PostgresOutput
 
 GROUP_ID = "leadstream-sink"
@@ -34,6 +37,9 @@ HANDOVER_SECONDS = 5.0
 """How long a rebalance waits for the batch in hand. Longer is not needed: who is late is fenced."""
 COMMIT_TIMEOUT_SECONDS = 5.0
 STOP_TIMEOUT_SECONDS = 5.0
+CANCEL_AGAIN_SECONDS = 1.0
+RECORDS_AT_ONCE = 250
+"""Are decoded before the write under way gets its turn."""
 
 log = get_logger("sink")
 
@@ -48,7 +54,7 @@ class SinkLoop:
         self._max_records = settings.sink.max_batch_records
         self._kafka_settings = settings.kafka
         self._output = output
-        self._leads = Decoder(registry, parsed("lead"))
+        self._leads = ChangeReader(registry)
         self._steps = Decoder(registry, parsed("load_step"))
         self._positions: dict[TopicPartition, int] = {}
         self._generation = 0
@@ -77,28 +83,37 @@ class SinkLoop:
             with kafka.errors_translated():
                 await consumer.start()
                 consumer.subscribe(list(TOPICS), listener=_Listener(self, consumer))
-                while True:
-                    await self._step(consumer)
+                await self._work(consumer)
         finally:
             with contextlib.suppress(Exception):
                 async with asyncio.timeout(STOP_TIMEOUT_SECONDS):
                     await consumer.stop()
 
-    async def _step(self, consumer: AIOKafkaConsumer) -> None:
-        # 9. Poll
-        generation = self._generation
-        polled = await consumer.getmany(timeout_ms=POLL_TIMEOUT_MILLISECONDS, max_records=self._max_records)
+    async def _work(self, consumer: AIOKafkaConsumer) -> None:
+        """Poll and decode a batch while Postgres writes the one before it."""
+        async with _Writing() as writing:
+            while True:
+                # 9. Poll
+                generation = self._generation
+                polled = await consumer.getmany(timeout_ms=POLL_TIMEOUT_MILLISECONDS, max_records=self._max_records)
+                if generation != self._generation or generation != self._placed_generation:
+                    await writing.ended()
+                    async with self._batch_in_hand:
+                        await self._take_places(consumer)
+                elif polled:
+                    # 10. Decode
+                    batch = await forever(functools.partial(self._decode, polled), what="schema registry")
+                    await writing.ended()
+                    writing.start(self._write(consumer, batch, generation))
+                else:
+                    await writing.ended()
+
+    async def _write(self, consumer: AIOKafkaConsumer, batch: Batch, generation: int) -> None:
         async with self._batch_in_hand:
-            if generation != self._generation or generation != self._placed_generation:
-                await self._take_places(consumer)
-                return
-            if not polled:
-                return
-            # 10. Decode
-            batch = await forever(lambda: self._decode(polled), what="schema registry")
+            if generation != self._generation:
+                return  # the partitions were given away: who has them now reads this batch again
             # 11. Deliver, in one database transaction with the offsets
             await forever(lambda: self._deliver(batch, generation), what="Postgres")
-            self._positions |= batch.following
         # 12. Commit: the transaction has; Kafka is told for the tools that show lag
         with contextlib.suppress(KafkaError, TimeoutError):
             async with asyncio.timeout(COMMIT_TIMEOUT_SECONDS):
@@ -131,7 +146,9 @@ class SinkLoop:
             messages = polled[partition]
             batch.expected[partition] = self._positions[partition]
             batch.following[partition] = messages[-1].offset + 1
-            for message in messages:
+            for number, message in enumerate(messages):
+                if number % RECORDS_AT_ONCE == 0:
+                    await asyncio.sleep(0)  # the batch before is being written
                 if message.topic == DEAD_LETTERS:
                     event = dead_letters.event_of(message)
                     if event is not None:
@@ -140,26 +157,53 @@ class SinkLoop:
                         batch.dead_letters.append(dead_letters.from_message(message))
                 elif message.value is not None:  # a tombstone follows the delete it stands for
                     await self._add(batch, message)
+        self._positions |= batch.following
         return batch
 
     async def _add(self, batch: Batch, message: Any) -> None:
-        decoder = self._leads if message.topic == CANONICAL else self._steps
         try:
-            _schema_id, record = decoder.decode_cached(message.value) or await decoder.decode(message.value)
+            if message.topic == CANONICAL:
+                batch.changes.append(await self._leads.read(message))
+            else:
+                _schema_id, step = await self._steps.decode(message.value)
+                batch.steps.append(step)
         except BadRecordError as exc:
             place = {"topic": message.topic, "partition": message.partition, "offset": message.offset}
             log.error("record_undecodable", **place, why=exc.message)
             batch.dead_letters.append(dead_letters.from_write_failure(message, None, exc.code, exc.message))
-            return
-        if message.topic == CANONICAL:
-            batch.changes.append(Change(message, record))
-        else:
-            batch.steps.append(record)
 
     async def _deliver(self, batch: Batch, generation: int) -> None:
         if generation != self._generation:
             raise FencedError("the partitions were given away while Postgres was away")
         await self._output.write(batch)
+
+
+class _Writing:
+    """The write that is under way while the next batch is decoded, if any; given up when its block is left."""
+
+    def __init__(self) -> None:
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        while self._task is not None and not self._task.done():
+            # A library may swallow a cancellation (aiokafka does while it waits for an answer): say it again.
+            self._task.cancel()
+            await asyncio.wait([self._task], timeout=CANCEL_AGAIN_SECONDS)
+        if self._task is not None and not self._task.cancelled():
+            self._task.exception()  # looked at: who leaves the block has a reason of its own
+
+    def start(self, write: Coroutine[Any, Any, None]) -> None:
+        self._task = asyncio.create_task(write)
+
+    async def ended(self) -> None:
+        """Wait for it; raises what it raised. Who waits may be told to stop: then the write is not told by that."""
+        if self._task is not None:
+            await asyncio.wait([self._task])
+            task, self._task = self._task, None
+            task.result()
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types

@@ -11,24 +11,24 @@ import asyncpg
 import orjson
 from aiokafka import TopicPartition
 
-from leadstream.errors import ConfigError, FatalError, FencedError, TransientError
+from leadstream.errors import BadRecordError, ConfigError, FatalError, FencedError, TransientError
 from leadstream.log import get_logger
 from schemas.replays import RECEIPT_FIELDS, REPLAY_STEPS
 from sink import dead_letters
 from sink.batch import (
-    COLUMNS,
     Batch,
-    Change,
     Record,
     folded_events,
     folded_receipts,
     folded_replays,
-    incoming_rows,
     receipt_of_row,
     receipt_row,
 )
+from sink.copy_format import stream
 from sink.dead_letters import without_nul
+from sink.lead_changes import Change
 from sink.queries import query
+from sink.writes import HISTORY_COLUMNS, INCOMING_COLUMNS, LEADS_COLUMNS, writes_of
 
 CONNECT_TIMEOUT_SECONDS = 10
 COMMAND_TIMEOUT_SECONDS = 60
@@ -119,9 +119,6 @@ class PostgresOutput:
         counts: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
         letters = list(batch.dead_letters)
         async with self._transaction(connection):
-            if not one_by_one:
-                # Before the offsets are locked: a process that is paused while it copies must not hold up another.
-                await self._copy(connection, batch.changes)
             standing = await self._lock_offsets(connection, batch.expected)
             if standing == batch.following:
                 return
@@ -130,7 +127,7 @@ class PostgresOutput:
             if one_by_one:
                 await self._write_halves(connection, batch.changes, letters, counts)
             else:
-                await self._merge(connection, batch.changes, counts)
+                await self._write_changes(connection, batch.changes, counts)
             await self._write_dead_letters(connection, letters, counts)
             if batch.letter_events:
                 told = orjson.dumps(folded_events(batch.letter_events)).decode()
@@ -138,15 +135,30 @@ class PostgresOutput:
             await self._write_loads(connection, batch, counts)
             await self._advance_offsets(connection, batch)
 
-    async def _copy(self, connection: Any, changes: Sequence[Change]) -> None:
-        if changes:
-            await connection.copy_records_to_table("incoming", records=incoming_rows(changes), columns=COLUMNS)
+    async def _write_changes(self, connection: Any, changes: Sequence[Change], counts: dict[str, list[int]]) -> None:
+        if not changes:
+            return
+        keys = list({change.lead_key for change in changes})
+        leads = await connection.fetch(query("standing_leads"), keys)
+        partitions = list({change.message.partition for change in changes})
+        ends = await connection.fetch(query("history_ends"), partitions)
+        writes = writes_of(
+            changes,
+            {row["lead_key"]: (row["load_seq"], row["row_number"]) for row in leads},
+            {row["partition"]: row["last_offset"] for row in ends},
+        )
+        if writes.incoming:
+            await self._copy(connection, "incoming", INCOMING_COLUMNS, writes.incoming)
+            await connection.execute(query("close_versions"))
+            await connection.execute(query("change_leads"))
+        await self._copy(connection, "leads", LEADS_COLUMNS, writes.new_leads)
+        await self._copy(connection, "lead_history", HISTORY_COLUMNS, writes.history)
+        for load_id, count in writes.counts.items():
+            counts[load_id][0] += count
 
-    async def _merge(self, connection: Any, changes: Sequence[Change], counts: dict[str, list[int]]) -> None:
-        if changes:
-            for row in await connection.fetch(query("write_history")):
-                counts[row["counted_for"]][0] += row["records"]
-            await connection.execute(query("write_leads"))
+    async def _copy(self, connection: Any, table: str, columns: Sequence[str], rows: Sequence[bytes]) -> None:
+        if rows:
+            await connection.copy_to_table(table, source=stream(rows), columns=columns, format="binary")
 
     async def _write_halves(
         self, connection: Any, changes: Sequence[Change], letters: list[dead_letters.Row], counts: dict[str, list[int]]
@@ -156,14 +168,10 @@ class PostgresOutput:
         try:
             async with connection.transaction():  # a savepoint
                 await connection.execute("DELETE FROM incoming")
-                await self._copy(connection, changes)
-                await self._merge(connection, changes, written)
+                await self._write_changes(connection, changes, written)
         except VALUE_ERRORS as exc:
             if len(changes) == 1:
-                # The server's message may quote the value; the name of the error does not.
-                why = f"Postgres will not take it: {type(exc).__name__}"
-                change = changes[0]
-                letters.append(dead_letters.from_write_failure(change.message, change.record, "refused", why))
+                letters.append(_letter_of(changes[0], exc))
                 return
             middle = len(changes) // 2
             await self._write_halves(connection, changes[:middle], letters, counts)
@@ -284,3 +292,13 @@ class PostgresOutput:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.terminate()
+
+
+def _letter_of(change: Change, error: Exception) -> dead_letters.Row:
+    try:
+        record = change.record()
+    except BadRecordError as exc:
+        return dead_letters.from_write_failure(change.message, None, exc.code, exc.message)
+    # The server's message may quote the value; the name of the error does not.
+    why = f"Postgres will not take it: {type(error).__name__}"
+    return dead_letters.from_write_failure(change.message, record, "refused", why)

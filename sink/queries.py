@@ -13,7 +13,7 @@ from schemas.replays import RECEIPT_FIELDS
 def query(name: str) -> str:
     """The statement called ``name``, with the fields of a lead, or of a replay's receipt, in their places."""
     text = statements("sink")[name]
-    for prefix, names in (("", lead_fields()), ("replay_", RECEIPT_FIELDS)):
-        text = text.replace(f"{{{prefix}fields}}", ", ".join(names))
-        text = text.replace(f"{{excluded_{prefix}fields}}", ", ".join(f"excluded.{name}" for name in names))
+    for name, row, fields in (("", "incoming", lead_fields()), ("replay_", "excluded", RECEIPT_FIELDS)):
+        text = text.replace(f"{{{name}fields}}", ", ".join(fields))
+        text = text.replace(f"{{{row}_{name}fields}}", ", ".join(f"{row}.{field}" for field in fields))
     return text

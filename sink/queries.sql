@@ -1,19 +1,9 @@
 -- What the sink asks of Postgres. {fields} are the canonical fields of a lead (schemas/lead.avsc, from company on);
--- {excluded_fields} the same, of the row that met an existing one. {replay_fields}: those of schemas/replays.py.
+-- {incoming_fields} the same, of the table incoming. {replay_fields}: those of schemas/replays.py.
 
 -- name: make_incoming
--- Change records on their way in; once a connection, emptied at each commit.
--- overtaken: an earlier record of the batch says something newer; next_at: when the lead's next version in it was made.
-CREATE TEMP TABLE incoming ON COMMIT DELETE ROWS AS
-SELECT leads.lead_key, source, op, changed_fields, content_hash, load_id, load_seq, row_number, line_number, bucket,
-    object_key, object_version, mapping_version, raw_schema_id, raw_partition, raw_offset, updated_at AS emitted_at,
-    replay_id, {fields},
-    canonical_partition, canonical_offset, true AS overtaken, updated_at AS next_at
-FROM leads
-CROSS JOIN (
-    SELECT op, changed_fields, replay_id, canonical_partition, canonical_offset FROM lead_history
-) AS versions
-WITH NO DATA;
+-- Leads that stand already, on their way in; once a connection, emptied at each commit.
+CREATE TEMP TABLE incoming (LIKE leads, closed_at timestamptz) ON COMMIT DELETE ROWS;
 
 -- name: make_incoming_dead_letters
 -- Dead letters on their way in; once a connection, emptied at each commit.
@@ -68,69 +58,42 @@ FROM unnest($1::text[], $2::integer[], $3::bigint[], $4::bigint[])
 WHERE (sink_offsets.topic, sink_offsets.partition) = (moves.topic, moves.partition)
     AND sink_offsets.next_offset = moves.expected;
 
--- name: write_history
--- Every incoming change record becomes a version; the version that stood is closed. Gives how many of each load (or
--- replay, where one sent them).
--- A record older than what stands is kept with an empty period. Before write_leads, which moves what stands.
-WITH judged AS (
-    SELECT incoming.*,
-        incoming.overtaken
-            OR (leads.lead_key IS NOT NULL
-                AND (incoming.load_seq, incoming.row_number) < (leads.load_seq, leads.row_number)) AS stale,
-        leads.lead_key IS NOT NULL AS known
-    FROM incoming
-    LEFT JOIN leads ON leads.lead_key = incoming.lead_key
-), written AS (
-    INSERT INTO lead_history (
-        lead_key, op, valid_from, valid_to, changed_fields, source, load_id, load_seq, row_number, mapping_version,
-        replay_id, canonical_partition, canonical_offset, {fields}
-    )
-    SELECT lead_key, op, emitted_at,
-        CASE WHEN stale THEN emitted_at WHEN next_at IS NOT NULL THEN greatest(emitted_at, next_at) END,
-        changed_fields, source, load_id, load_seq, row_number, mapping_version,
-        replay_id, canonical_partition, canonical_offset, {fields}
-    FROM judged
-    ORDER BY canonical_partition, canonical_offset
-    ON CONFLICT (canonical_partition, canonical_offset) DO NOTHING
-    RETURNING coalesce(nullif(replay_id, ''), load_id) AS counted_for, canonical_partition, canonical_offset
-), closing AS (
-    SELECT DISTINCT ON (lead_key) lead_key, emitted_at
-    FROM judged
-    JOIN written USING (canonical_partition, canonical_offset)
-    WHERE known AND NOT stale
-    ORDER BY lead_key, canonical_offset
-), closed AS (
-    UPDATE lead_history
-    SET valid_to = greatest(lead_history.valid_from, closing.emitted_at)
-    FROM closing
-    WHERE lead_history.lead_key = closing.lead_key AND lead_history.valid_to IS NULL
-)
-SELECT counted_for, count(*) AS records
-FROM written
-GROUP BY counted_for;
+-- name: standing_leads
+-- What the leads $1 said last. Nobody else writes them: their partition's offset is locked.
+SELECT lead_key, load_seq, row_number FROM leads WHERE lead_key = ANY ($1::text[]);
 
--- name: write_leads
--- The last incoming record of each lead, unless something newer stands. A delete leaves the row, with deleted_at.
-INSERT INTO leads (
-    lead_key, source, load_id, load_seq, row_number, line_number, bucket, object_key, object_version, mapping_version,
-    raw_schema_id, raw_partition, raw_offset, content_hash, first_seen_at, updated_at, deleted_at, {fields}
-)
-SELECT lead_key, source, load_id, load_seq, row_number, line_number, bucket, object_key, object_version,
-    mapping_version, raw_schema_id, raw_partition, raw_offset, content_hash, emitted_at, emitted_at,
-    CASE WHEN op = 'd' THEN emitted_at END, {fields}
+-- name: history_ends
+-- The last offset of partitions $1 that has a version, where there is one.
+SELECT partition, last_offset
+FROM unnest($1::integer[]) AS wanted (partition)
+CROSS JOIN LATERAL (
+    SELECT max(canonical_offset) AS last_offset FROM lead_history WHERE canonical_partition = wanted.partition
+) AS ends
+WHERE last_offset IS NOT NULL;
+
+-- name: close_versions
+-- The versions that stood end when the next ones of their leads begin. Before these are written.
+UPDATE lead_history
+SET valid_to = greatest(lead_history.valid_from, incoming.closed_at)
 FROM incoming
-WHERE NOT overtaken AND next_at IS NULL
-ORDER BY lead_key
-ON CONFLICT (lead_key) DO UPDATE SET (
+WHERE lead_history.lead_key = incoming.lead_key AND lead_history.valid_to IS NULL
+    AND incoming.closed_at IS NOT NULL;
+
+-- name: change_leads
+-- What incoming leads say now. A delete leaves the row, with deleted_at.
+UPDATE leads
+SET (
     source, load_id, load_seq, row_number, line_number, bucket, object_key, object_version, mapping_version,
     raw_schema_id, raw_partition, raw_offset, content_hash, updated_at, deleted_at, {fields}
 ) = ROW (
-    excluded.source, excluded.load_id, excluded.load_seq, excluded.row_number, excluded.line_number, excluded.bucket,
-    excluded.object_key, excluded.object_version, excluded.mapping_version, excluded.raw_schema_id,
-    excluded.raw_partition, excluded.raw_offset, excluded.content_hash, excluded.updated_at, excluded.deleted_at,
-    {excluded_fields}
+    incoming.source, incoming.load_id, incoming.load_seq, incoming.row_number, incoming.line_number, incoming.bucket,
+    incoming.object_key, incoming.object_version, incoming.mapping_version, incoming.raw_schema_id,
+    incoming.raw_partition, incoming.raw_offset, incoming.content_hash, incoming.updated_at, incoming.deleted_at,
+    {incoming_fields}
 )
-WHERE (leads.load_seq, leads.row_number) <= (excluded.load_seq, excluded.row_number);
+FROM incoming
+WHERE leads.lead_key = incoming.lead_key
+    AND (leads.load_seq, leads.row_number) <= (incoming.load_seq, incoming.row_number);
 
 -- name: write_dead_letters
 -- Incoming dead letters. Gives those of each load that are new here: rows (not those about a whole file), and

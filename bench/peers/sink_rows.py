@@ -15,12 +15,18 @@ from leadstream.settings import Settings
 from schemas.codec import Decoder
 from schemas.records import lead_envelope_fields, lead_fields, parsed
 from schemas.registry import Registry
-from sink.batch import Change, Row, incoming_rows
-from sink.queries import query
 
 ROWS_AT_ONCE = 10_000
 COLUMNS = (*lead_envelope_fields(), *lead_fields())
 TABLE = "bench_leads"
+MAKE_INCOMING = f"""
+CREATE TEMP TABLE incoming ON COMMIT DELETE ROWS AS
+SELECT {", ".join(f"updated_at AS {name}" if name == "emitted_at" else name for name in COLUMNS)}
+FROM leads CROSS JOIN (SELECT op, changed_fields, replay_id FROM lead_history) AS versions
+WITH NO DATA
+"""
+
+Row = tuple[Any, ...]
 
 _rows: dict[str, list[Row]] = {}
 
@@ -29,13 +35,14 @@ async def ready_rows(settings: Settings, topic: str, ranges: Sequence[tuple[int,
     """The change records in (partition, start, end) of a topic, as values for :data:`COLUMNS`."""
     registry = Registry(settings.registry)
     decoder = Decoder(registry, parsed("lead"))
-    changes = []
+    rows: list[Row] = []
     for partition, start, end in ranges:
         async for records in read_partition(settings.kafka, topic, partition, start=start, end=end):
             for record in records:
-                changes.append(Change(record, (await decoder.decode(record.value))[1]))
+                _schema_id, lead = await decoder.decode(record.value)
+                rows.append(tuple(lead[name] for name in COLUMNS))
     await registry.close()
-    return [row[: len(COLUMNS)] for row in incoming_rows(changes)]
+    return rows
 
 
 async def write(request: Request) -> Answer:
@@ -47,7 +54,7 @@ async def write(request: Request) -> Answer:
         _rows[name] = await ready_rows(settings, request["topic"], request["ranges"])
     rows = _rows[name]
     connection = await asyncpg.connect(settings.postgres.dsn.get_secret_value())
-    await connection.execute(query("make_incoming"))
+    await connection.execute(MAKE_INCOMING)
     await connection.execute(f"DROP TABLE IF EXISTS {TABLE}; CREATE TABLE {TABLE} (LIKE incoming)")
     await connection.execute(f"ALTER TABLE {TABLE} ADD PRIMARY KEY (lead_key)")
     one = {"copy": _copy, "executemany": _executemany}[request["way"]]

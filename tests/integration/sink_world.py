@@ -29,7 +29,8 @@ from schemas.headers import Reason, Stage, dead_letter_headers
 from schemas.records import parsed, schema_json
 from schemas.registry import Registry
 from schemas.topics import Topic, value_subject
-from sink.batch import Batch, Change
+from sink.batch import Batch
+from sink.lead_changes import ChangeReader
 from sink.service import SinkService
 
 LANES = 2
@@ -253,10 +254,13 @@ def message(world: World, record: Row, offset: int) -> ConsumerRecord[bytes, byt
     )
 
 
-def batch(world: World, expected: int, *records: Row) -> Batch:
+async def batch(world: World, expected: int, *records: Row) -> Batch:
     """A batch of partition 0, whose records stand at offsets from ``expected`` on."""
     place = TopicPartition(world.canonical, 0)
-    changes = [Change(message(world, record, expected + i), record) for i, record in enumerate(records)]
+    registry = Registry(world.settings.registry)
+    reader = ChangeReader(registry)
+    changes = [await reader.read(message(world, record, expected + i)) for i, record in enumerate(records)]
+    await registry.close()
     return Batch({place: expected}, {place: expected + len(records)}, changes)
 
 

@@ -178,9 +178,9 @@ async def test_a_writer_whose_offsets_have_moved_writes_nothing(world: World) ->
     zombie, successor = PostgresOutput(world.dsn), PostgresOutput(world.dsn)
     place = TopicPartition(world.canonical, 0)
     assert await zombie.offsets([place]) == await successor.offsets([place]) == {place: 0}
-    await successor.write(batch(world, 0, world.lead(2, company="successor"), world.lead(4)))
+    await successor.write(await batch(world, 0, world.lead(2, company="successor"), world.lead(4)))
     with pytest.raises(FencedError):
-        await zombie.write(batch(world, 0, world.lead(2, op="u", seq=9, company="zombie")))
+        await zombie.write(await batch(world, 0, world.lead(2, op="u", seq=9, company="zombie")))
     assert await successor.offsets([place]) == {place: 2}
     assert [row["company"] for row in await world.sql("SELECT company FROM leads ORDER BY 1")] == [
         "Sunny Days 4",
@@ -194,11 +194,11 @@ async def test_a_batch_whose_commit_was_not_answered_is_not_written_twice(world:
     """Writing a batch again that took effect changes nothing and is no error."""
     output = PostgresOutput(world.dsn)
     await output.offsets([TopicPartition(world.canonical, 0)])
-    same = batch(world, 0, world.lead(2), world.lead(4))
+    same = await batch(world, 0, world.lead(2), world.lead(4))
     await output.write(same)
     await output.write(same)
     assert (await world.sql("SELECT applied FROM load_applied")) == [{"applied": 2}]
-    await output.write(batch(world, 2, world.lead(6)))
+    await output.write(await batch(world, 2, world.lead(6)))
     assert (await world.sql("SELECT next_offset FROM sink_offsets")) == [{"next_offset": 3}]
     await output.close()
 
@@ -214,11 +214,11 @@ async def test_a_process_paused_in_its_transaction_does_not_hold_up_its_successo
     connection = await paused._connected()
     await connection.execute("BEGIN")
     await connection.execute("UPDATE sink_offsets SET next_offset = 5")
-    await successor.write(batch(world, 0, world.lead(2)))
+    await successor.write(await batch(world, 0, world.lead(2)))
     with pytest.raises(TransientError):
-        await paused.write(batch(world, 0, world.lead(2, op="u", seq=9), world.lead(4)))
+        await paused.write(await batch(world, 0, world.lead(2, op="u", seq=9), world.lead(4)))
     with pytest.raises(FencedError):
-        await paused.write(batch(world, 0, world.lead(2, op="u", seq=9), world.lead(4)))
+        await paused.write(await batch(world, 0, world.lead(2, op="u", seq=9), world.lead(4)))
     assert await successor.offsets([place]) == {place: 1}
     await paused.close()
     await successor.close()

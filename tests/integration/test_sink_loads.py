@@ -113,7 +113,7 @@ async def test_two_sinks_that_finish_a_load_at_once_leave_it_done(world: World) 
     for number in range(20):
         load = f"load-{number}"
         await asyncio.gather(
-            records.write(batch(world, number, world.lead(2 * number, load))),
+            records.write(await batch(world, number, world.lead(2 * number, load))),
             reports.write(Batch({steps: number}, {steps: number + 1}, steps=world.steps(1, load, inserted=1, sent=1))),
         )
     assert (await world.sql("SELECT status, count(*) AS n FROM loads GROUP BY status")) == [{"status": "done", "n": 20}]

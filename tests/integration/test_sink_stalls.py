@@ -95,8 +95,9 @@ async def test_a_process_paused_within_a_statement_does_not_hold_up_its_successo
         assert os.WIFSTOPPED(status)
         (session,) = await world.sql(WRITERS)
         assert (session["state"], session["wait_event"]) == ("active", "ClientRead")
+        its_batch = await batch(world, 0, world.lead(2))
         async with asyncio.timeout(PATIENCE_SECONDS):
-            await forever(lambda: successor.write(batch(world, 0, world.lead(2))), what="Postgres")
+            await forever(lambda: successor.write(its_batch), what="Postgres")
         process.send_signal(signal.SIGCONT)
         assert await asyncio.to_thread(process.wait, PATIENCE_SECONDS) == 1
     finally:
@@ -119,7 +120,7 @@ async def test_a_writer_at_work_is_not_ended_however_long_another_waits_for_it(
     connection = await slow._connected()
     async with connection.transaction():
         await slow._lock_offsets(connection, [place])
-        working = asyncio.create_task(connection.execute("SELECT pg_sleep(1.5)"))
+        working = asyncio.create_task(connection.execute("SELECT pg_sleep(4)"))
         for _ in range(3):
             with pytest.raises(TransientError, match="LockNotAvailable"):
                 await other.offsets([place])
