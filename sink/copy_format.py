@@ -88,6 +88,7 @@ else:
     raise ValueError
 """
 _REPEATING = """
+global seen_{run}, kept_{run}
 if data.startswith(seen_{run}, at):
     at += len(seen_{run})
 else:
@@ -99,11 +100,10 @@ else:
 """
 _FUNCTION = """
 def cut(data, at):
-    global {kept}
 {cuts}
     if at != len(data):
         raise ValueError
-    return ({groups})
+    return ({groups},)
 """
 
 
@@ -118,18 +118,16 @@ def compile_cut(schema: Any, groups: Sequence[Sequence[str]], repeating: Collect
     """
     known: dict[str, Any] = dict(_NAMES)
     cuts: list[str] = []
-    kept: list[str] = []
     for run, (is_repeating, fields) in enumerate(itertools.groupby(schema["fields"], lambda f: f["name"] in repeating)):
         run_fields = list(fields)
         lines = "\n".join(_source(field, known) for field in run_fields)
         if is_repeating:
-            kept += f"seen_{run}", f"kept_{run}"
             known |= {f"seen_{run}": (), f"kept_{run}": ()}  # () is what no bytes start with
             names = ", ".join(f"f_{field['name']}" for field in run_fields)
             lines = _REPEATING.strip().format(run=run, cuts=textwrap.indent(lines, "    "), names=names)
         cuts.append(lines)
     joined = ", ".join(f"b''.join(({', '.join(f'f_{name}' for name in names)},))" for names in groups)
-    source = _FUNCTION.format(kept=", ".join(kept), cuts=textwrap.indent("\n".join(cuts), "    "), groups=joined)
+    source = _FUNCTION.format(cuts=textwrap.indent("\n".join(cuts), "    "), groups=joined)
     exec(source, known)
     cut_bytes: Cut = known["cut"]
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import hashlib
 import signal
 
 import pytest
 from aiokafka import TopicPartition
+from fastavro import parse_schema
 
 import sink.postgres_output
 from leadstream.errors import ConfigError, FencedError, TransientError
-from schemas.records import lead_fields
+from schemas.codec import Encoder
+from schemas.records import lead_fields, schema_json
+from schemas.registry import Registry
 from sink.migrate import migrate, pending
 from sink.postgres_output import PostgresOutput
 from sink.service import SinkService
@@ -154,6 +158,56 @@ async def test_one_value_that_postgres_cannot_take_costs_one_record(world: World
     }
     assert letters[0]["value"] == world.encode(records[10])
     assert "2 of 100" in (await world.sql("SELECT reason FROM loads"))[0]["reason"]
+
+
+async def test_a_text_that_is_not_utf8_costs_one_record(world: World) -> None:
+    """In a field, in the lead's key: such bytes become a dead letter as undecodable, those around them are written."""
+    good = [world.encode(world.lead(number)) for number in (2, 4, 6, 8)]
+    wrong = [good[1].replace(b"Sunny Days", b"Sunny \xff\xff\xffs"), good[2].replace(b"acme:6", b"acme:\xff")]
+    async with world.sink() as task:
+        await world.send(world.canonical, good[0], *wrong, good[3])
+        await world.until("SELECT count(*) FROM dead_letters", 2, task)
+    assert [row["lead_key"] for row in await world.sql("SELECT lead_key FROM leads ORDER BY 1")] == ["acme:2", "acme:8"]
+    letters = await world.sql("SELECT * FROM dead_letters ORDER BY dead_letter_id")
+    assert [(letter["reason_code"], letter["value"]) for letter in letters] == [
+        ("undecodable", value) for value in wrong
+    ]
+
+
+async def test_a_record_of_another_version_has_the_defaults_of_what_its_writer_did_not_know(world: World) -> None:
+    """Older writers go on while the sink is newer: their records are resolved to today's schema."""
+    older = copy.deepcopy(schema_json("lead"))
+    older["fields"] = [field for field in older["fields"] if field["name"] not in {"replay_id", "schedule"}]
+    registry = Registry(world.settings.registry)
+    encoder = Encoder(await registry.register(f"{world.canonical}-value", older), parse_schema(older))
+    await registry.close()
+    record = world.lead(2, schedule="Mon-Fri 07:30-17:30")
+    async with world.sink() as task:
+        await world.send(world.canonical, encoder.encode(record), world.encode(world.lead(4)), encoder.encode(record))
+        await world.until("SELECT count(*) FROM lead_history", 3, task)
+    first, second = await world.sql("SELECT * FROM leads ORDER BY lead_key")
+    assert {name: first[name] for name in lead_fields()} == {
+        name: None if name == "schedule" else record[name] for name in lead_fields()
+    }
+    assert second["company"] == "Sunny Days 4"
+    assert {row["replay_id"] for row in await world.sql("SELECT replay_id FROM lead_history")} == {""}
+
+
+async def test_a_topic_that_is_read_again_adds_nothing(world: World) -> None:
+    """When the offsets in Postgres are set back, what is there already is not written a second time."""
+    records = [world.lead(2), world.lead(2, op="u", seq=2, company="B"), world.lead(4), world.lead(4, op="d", seq=2)]
+    query = "SELECT lead_key, canonical_offset, valid_from, valid_to FROM lead_history ORDER BY canonical_offset"
+    await world.send_leads(*records)
+    async with world.sink() as task:
+        await world.until("SELECT count(*) FROM lead_history", 4, task)
+    history, leads = await world.sql(query), await world.sql("SELECT * FROM leads ORDER BY lead_key")
+    await world.sql("UPDATE sink_offsets SET next_offset = 0")
+    await world.send_leads(world.lead(6))
+    async with world.sink() as task:
+        await world.until("SELECT count(*) FROM leads", 3, task)
+    assert (await world.sql(query))[:4] == history
+    assert (await world.sql("SELECT * FROM leads ORDER BY lead_key"))[:2] == leads
+    assert (await world.sql("SELECT applied FROM load_applied")) == [{"applied": 5}]
 
 
 async def test_offsets_with_gaps_are_read_to_the_end_once(world: World) -> None:
