@@ -83,7 +83,7 @@ class ProducerSettings(BaseSettings):
     sqs_queue_url: str | None = None
     sqs_endpoint_url: str | None = None
     sqs_visibility_timeout_seconds: int = 60
-    rows_per_transaction: int = 20_000
+    rows_per_transaction: int = 10_000
     max_row_bytes: int = Field(default=1_048_576, ge=1_024, le=2_097_152)
     """A row above this goes to the dead letters (its first bytes and its place); bounds memory."""
 

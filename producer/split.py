@@ -153,8 +153,10 @@ class LoadSplit:
         self._notes = judgement.notes
         if judgement.held and not self._rows_before:
             return judgement.reason
-        await self._context.ensure_source_topics(source.name)
-        self._schema_id = await self._context.raw_schema_id(source.name, raw_schema(source.name, header.columns))
+        _made, self._schema_id = await asyncio.gather(
+            self._context.ensure_source_topics(source.name),
+            self._context.raw_schema_id(source.name, raw_schema(source.name, header.columns)),
+        )
         self._messages = RowMessages(
             source.name,
             self._context.lanes,
