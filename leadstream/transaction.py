@@ -184,10 +184,13 @@ class TransactionalProducer:
         self._delivered = {}
         if producer is None:
             return
-        # aiokafka keeps what a transaction failed of a second time, and asyncio logs what nobody asked for.
-        waiter = getattr(producer._txn_manager, "_transaction_waiter", None)
-        if waiter is not None and waiter.done() and not waiter.cancelled():
-            waiter.exception()
+        # aiokafka keeps what a transaction failed of a second and third time, and asyncio logs what nobody asked for.
+        waiters = [getattr(producer._txn_manager, "_transaction_waiter", None)]
+        for batches in producer._message_accumulator._batches.values():
+            waiters += [batch._drain_waiter for batch in batches]
+        for waiter in waiters:
+            if waiter is not None and waiter.done() and not waiter.cancelled():
+                waiter.exception()
         try:
             async with asyncio.timeout(STOP_TIMEOUT_SECONDS):
                 await producer.stop()
