@@ -34,9 +34,9 @@ async def measure(plan: Plan) -> Figures:
     with temporary_folder() as folder:
         async with world() as here:
             bench = Bench(here, plan, Path(folder))
-            await bench.producer()
-            await bench.processors_and_sink()
-            await bench.end_to_end()
+            for stage in (bench.producer, bench.processors_and_sink, bench.end_to_end):
+                await stage()
+                print(f"{time.monotonic() - began_at:.0f} s", flush=True)
             small = await bench.small_files()
             idle, under_load = await latency(here, Path(folder), plan.notices, plan.load_rows)
     found = bench.results

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -45,6 +46,14 @@ class Contestant:
             )
         return self
 
+    async def ready(self) -> None:
+        """Wait until it can run.
+
+        Raises:
+            RuntimeError: it failed.
+        """
+        await self._answer()
+
     async def run(self, **request: Any) -> dict[str, Any]:
         """One run; gives the answer.
 
@@ -52,15 +61,17 @@ class Contestant:
             RuntimeError: it failed, or took too long; it has ended, and each further run fails at once.
         """
         process = self._process
-        assert process is not None and process.stdin is not None and process.stdout is not None
-        line = b""
+        assert process is not None and process.stdin is not None
         if process.returncode is None:
-            try:
-                process.stdin.write(json.dumps(request).encode() + b"\n")
-                async with asyncio.timeout(RUN_TIMEOUT_SECONDS):
-                    line = await process.stdout.readline()
-            except (TimeoutError, OSError):
-                line = b""
+            process.stdin.write(json.dumps(request).encode() + b"\n")
+        return await self._answer()
+
+    async def _answer(self) -> dict[str, Any]:
+        process, line = self._process, b""
+        assert process is not None and process.stdout is not None
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(RUN_TIMEOUT_SECONDS):
+                line = await process.stdout.readline()
         if not line:
             await self._end()
             raise RuntimeError(f"{self.name} failed:\n{self._log.read_text()[-ERROR_CHARACTERS:]}")

@@ -26,9 +26,10 @@ from leadstream.samples import write_sample
 from schemas import topics
 
 ASSIGNED = re.compile(r"(\S+Z) .*partitions_assigned")
+PATH = re.compile(r"/\S*/")
 WARM_ROWS = 5_000
 FEW_ROWS = 100
-SMALL_SOURCES = 4
+SMALL_SOURCES = 2
 WARM = "warm"
 NEEDS_PEERS = {"producer_quix", "processors_quix", "sink_quix", "pandas_load"}
 
@@ -55,8 +56,8 @@ QUICK = Plan(
     rows=20_000,
     sink_quix_rows=8_000,
     faust_rows=1_500,
-    small_files=6,
-    notices=20,
+    small_files=4,
+    notices=15,
     load_rows=20_000,
 )
 
@@ -95,11 +96,11 @@ class Bench:
         for source in self._sources("split"):
             here.add_source(source, "texas")
         here.start("produce")
-        for source in self._sources("split"):
-            await here.put(source, self._file(FEW_ROWS, 398).read_bytes(), "few.csv")
-            await here.steps.until(f"{source}/few.csv", "split")
         path = self._file(rows, 300)
         async with self._contestants("producer_bound", "producer_script", "producer_quix") as others:
+            for source in self._sources("split"):
+                await here.put(source, self._file(FEW_ROWS, 398).read_bytes(), "few.csv")
+                await here.steps.until(f"{source}/few.csv", "split")
             for run, source in enumerate(self._sources("split")):
                 await here.put(source, path.read_bytes(), "file.csv")
                 ended_at = await here.steps.until(f"{source}/file.csv", "split")
@@ -128,15 +129,15 @@ class Bench:
         for number in range(SMALL_SOURCES):
             here.add_source(f"small-{number}", "texas")
         here.start("process")
-        await here.restored()
-        await self._map(WARM, self._file(WARM_ROWS, 399))
-        for source in self._sources("alone"):
-            await self._map(source, self._file(FEW_ROWS, 398))
         here.start("sink")
-        await self._settled()
-        here.stop("sink")
         names = ("processors_bound", "processors_quix", "processors_faust", "sink_rows", "sink_quix")
         async with self._contestants(*names) as others:
+            await here.restored()
+            await self._map(WARM, self._file(WARM_ROWS, 399))
+            for source in self._sources("alone"):
+                await self._map(source, self._file(FEW_ROWS, 398))
+            await self._settled()
+            here.stop("sink")
             for run, source in enumerate(self._sources("alone")):
                 path, before = self._file(rows, 400 + run), await here.end_offsets(topics.CANONICAL)
                 with here.paused("process"):
@@ -152,8 +153,8 @@ class Bench:
         """A file lands, its last row is visible; then the same file with 1 % changed."""
         here, rows = self._here, self._plan.rows
         here.start("sink")
-        await self._settled()
         async with self._contestants("pandas_load") as others:
+            await self._settled()
             for run, source in enumerate(self._sources("whole")):
                 first, second, _changed = await asyncio.to_thread(files, self._folder, rows, 500 + run)
                 whole = await self._whole(source, first, "first.csv")
@@ -243,12 +244,15 @@ class Bench:
             with self._here.paused():
                 return await other.run(**request)
         except RuntimeError as exc:
-            self.results.missing[other.name] = str(exc).splitlines()[-1][:300]
-            print(f"  {other.name} failed: {exc}", flush=True)
+            self._failed(other, exc)
             return None
         finally:
             if time.monotonic() - began_at > SESSION_SECONDS / 2:
                 await self._at_work()
+
+    def _failed(self, other: Contestant, error: RuntimeError) -> None:
+        self.results.missing[other.name] = PATH.sub("", str(error).splitlines()[-1])[:200]
+        print(f"  {other.name} failed: {error}", flush=True)
 
     async def _at_work(self) -> None:
         """Wait until the stages that run, and were paused for long, take files again."""
@@ -268,6 +272,12 @@ class Bench:
                     continue
                 other = Contestant(name, self._here.environment, self._folder, peer=name in NEEDS_PEERS)
                 running[name] = await stack.enter_async_context(other)
+            for name, other in list(running.items()):
+                try:
+                    await other.ready()
+                except RuntimeError as exc:
+                    self._failed(other, exc)
+                    del running[name]
             yield running
 
     def _file(self, rows: int, seed: int) -> Path:

@@ -53,28 +53,47 @@ class World(System):
         self.registry = RegistrySettings(url=stack.environment["SCHEMA_REGISTRY_URL"])
         self.lanes = TopicSettings().lanes
         self.steps = _Steps(self)
+        self._opened = contextlib.AsyncExitStack()
+        self._s3: Any = None
 
     async def put_timed(self, source: str, data: bytes, name: str) -> tuple[str, float]:
         """Upload a file; gives its ETag and when it was there (Unix time)."""
         etag = await self.put(source, data, name)
         return etag, time.time()
 
+    async def put_at(self, key: str, data: bytes) -> str:
+        """As in the base class, by a client that stays open."""
+        return await self._put(key, data)
+
     async def put_all(self, objects: Sequence[tuple[str, bytes | Path]]) -> float:
         """Upload objects (key, content), several at a time; gives when all were there (Unix time)."""
-        session = aioboto3.Session(
-            self.environment["S3_ACCESS_KEY_ID"], self.environment["S3_SECRET_ACCESS_KEY"], region_name="us-east-1"
-        )
         several = asyncio.Semaphore(UPLOADS_AT_ONCE)
-        async with session.client("s3", endpoint_url=self.environment["S3_ENDPOINT_URL"]) as s3:
 
-            async def put(key: str, content: bytes | Path) -> None:
-                async with several:
-                    with contextlib.ExitStack() as opened:
-                        body = content if isinstance(content, bytes) else opened.enter_context(content.open("rb"))
-                        await s3.put_object(Bucket=self.environment["S3_BUCKET"], Key=key, Body=body)
+        async def put(key: str, content: bytes | Path) -> None:
+            async with several:
+                with contextlib.ExitStack() as opened:
+                    body = content if isinstance(content, bytes) else opened.enter_context(content.open("rb"))
+                    await self._put(key, body)
 
-            await asyncio.gather(*(put(key, content) for key, content in objects))
+        await asyncio.gather(*(put(key, content) for key, content in objects))
         return time.time()
+
+    async def _put(self, key: str, body: Any) -> str:
+        if self._s3 is None:
+            session = aioboto3.Session(
+                self.environment["S3_ACCESS_KEY_ID"], self.environment["S3_SECRET_ACCESS_KEY"], region_name="us-east-1"
+            )
+            client = session.client("s3", endpoint_url=self.environment["S3_ENDPOINT_URL"])
+            self._s3 = await self._opened.enter_async_context(client)
+        answer = await self._s3.put_object(Bucket=self.environment["S3_BUCKET"], Key=key, Body=body)
+        etag: str = answer["ETag"].strip('"')
+        return etag
+
+    async def close(self) -> None:
+        """Stop the stages and let go of the connections."""
+        self.stop_all()
+        await self.steps.close()
+        await self._opened.aclose()
 
     async def add_sources(self, names: Sequence[str], changes: Mapping[str, str] | None = None) -> None:
         """Add sources while the worker runs, and wait until its lanes read them all."""
@@ -221,8 +240,7 @@ async def world() -> AsyncIterator[World]:
             try:
                 yield running
             finally:
-                running.stop_all()
-                await running.steps.close()
+                await running.close()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

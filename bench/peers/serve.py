@@ -13,8 +13,12 @@ Answer = dict[str, Any]
 
 
 def serve(run: Callable[[Request], Answer]) -> None:
-    """Answer requests until standard input ends. What libraries print goes to standard error."""
+    """Say that everything is imported, then answer requests until standard input ends.
+
+    What libraries print goes to standard error.
+    """
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
+    print("{}", file=answers, flush=True)
     for line in sys.stdin:
         print(json.dumps(run(json.loads(line))), file=answers, flush=True)
