@@ -86,5 +86,6 @@ class Contestant:
     async def _end(self) -> None:
         process = self._process
         if process is not None and process.returncode is None:
-            os.killpg(process.pid, signal.SIGKILL)  # with what it has started
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # with what it has started
             await process.wait()
