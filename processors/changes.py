@@ -171,7 +171,11 @@ class BatchChanges:
             found = message.headers
             if found[:-2] == self._row_headers and message.key is not None and self.state.active is not None:
                 (_row, row_number), (_line, line_number) = found[-2:]  # a load's rows differ in these alone
-                if row_number.isdigit() and line_number.isdigit() and len(line_number) <= headers.MAX_DIGITS:
+                if (
+                    row_number.isdigit()
+                    and line_number.isdigit()
+                    and len(row_number + line_number) <= headers.MAX_DIGITS
+                ):
                     self._take_row(message, self.state.active, int(row_number), int(line_number))
                     continue
             values = headers.to_dict(found)
