@@ -106,7 +106,7 @@ async def letters_of(system: System, load_id: str) -> int:
     count = 0
     for lane in range(LANES):
         async for records in read_partition(kafka, "leads.dlq", lane):
-            count += sum(to_dict(record.headers)["leadstream.load_id"] == load_id for record in records)
+            count += sum(to_dict(record.headers).get("leadstream.load_id") == load_id for record in records)
     return count
 
 
