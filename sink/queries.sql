@@ -72,12 +72,23 @@ CROSS JOIN LATERAL (
 WHERE last_offset IS NOT NULL;
 
 -- name: close_versions
--- The versions that stood end when the next ones of their leads begin. Before these are written.
+-- The versions that stand end when the next ones of their leads begin. Before these are written. Each is looked up by
+-- its lead, and for itself: the server, which does not know that it is one a lead, would rather read the whole table.
 UPDATE lead_history
-SET valid_to = greatest(lead_history.valid_from, incoming.closed_at)
-FROM incoming
-WHERE lead_history.lead_key = incoming.lead_key AND lead_history.valid_to IS NULL
-    AND incoming.closed_at IS NOT NULL;
+SET valid_to = greatest(lead_history.valid_from, closing.closed_at)
+FROM (
+    SELECT standing.canonical_partition, standing.canonical_offset, incoming.closed_at
+    FROM incoming
+    CROSS JOIN LATERAL (
+        SELECT canonical_partition, canonical_offset
+        FROM lead_history
+        WHERE lead_key = incoming.lead_key AND valid_to IS NULL
+        LIMIT 1
+    ) AS standing
+    WHERE incoming.closed_at IS NOT NULL
+) AS closing
+WHERE (lead_history.canonical_partition, lead_history.canonical_offset)
+    = (closing.canonical_partition, closing.canonical_offset);
 
 -- name: change_leads
 -- What incoming leads say now. A delete leaves the row, with deleted_at.

@@ -43,7 +43,7 @@ SELECT * FROM leads WHERE lead_key = $1;
 
 -- name: lead_history
 -- Every version of lead $1, oldest first.
-SELECT * FROM lead_history WHERE lead_key = $1 ORDER BY valid_from, history_id;
+SELECT * FROM lead_history WHERE lead_key = $1 ORDER BY valid_from, canonical_offset;
 
 -- name: similar_leads
 -- Keys that contain $1, for a hint.

@@ -370,6 +370,11 @@ async def test_the_sink_does_not_start_on_tables_that_are_behind(world: World) -
     """It says what is missing and what to do; migrating twice changes nothing."""
     assert await asyncio.to_thread(pending, world.dsn) == []
     assert await asyncio.to_thread(migrate, world.dsn) == []
+    await world.sql(
+        "ALTER TABLE lead_history DROP CONSTRAINT lead_history_pkey, ADD history_id bigint PRIMARY KEY, "
+        "ADD UNIQUE (canonical_partition, canonical_offset)"
+    )
+    await world.sql("CREATE INDEX leads_load ON leads (load_id)")
     await world.sql("DROP TABLE replays, exports")
     await world.sql("ALTER TABLE lead_history DROP replay_id")
     await world.sql("ALTER TABLE dead_letters DROP replay_id, DROP attempts, DROP last_attempt_at")
@@ -377,7 +382,12 @@ async def test_the_sink_does_not_start_on_tables_that_are_behind(world: World) -
     await world.sql("UPDATE leadstream_migrations SET version_num = '0002_views'")
     with pytest.raises(ConfigError, match="leadstream migrate"):
         await asyncio.wait_for(SinkService(world.settings).run(), PATIENCE_SECONDS)
-    assert await asyncio.to_thread(migrate, world.dsn) == ["0003_exports", "0004_replays", "0005_halts"]
+    assert await asyncio.to_thread(migrate, world.dsn) == [
+        "0003_exports",
+        "0004_replays",
+        "0005_halts",
+        "0006_keys",
+    ]
 
 
 async def test_every_column_is_explained_and_every_canonical_field_has_one(world: World) -> None:

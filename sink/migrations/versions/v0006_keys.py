@@ -1,0 +1,16 @@
+"""Fewer indexes: what no query needs is not kept up with every row."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import op
+
+revision = "0006_keys"
+down_revision = "0005_halts"
+
+
+def upgrade() -> None:
+    """Run the SQL beside this file."""
+    sql = Path(__file__).with_suffix(".sql").read_text("utf-8")
+    op.get_bind().exec_driver_sql(sql, execution_options={"no_parameters": True})
