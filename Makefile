@@ -55,7 +55,7 @@ bench: install $(PEERS_READY) ## Measure every stage beside its bound and its pe
 	@$(PEERS)/bin/python -m bench.charts
 	@$(BIN)/python -m bench.page
 
-bench-quick: install $(PEERS_READY) ## The same, one small round: does everything still run, and what is far off
+bench-quick: install $(PEERS_READY) ## The same in one small round, into bench/results-quick.json (under 90 s)
 	@$(BIN)/python -m bench --quick
 
 bench-growth: install $(PEERS_READY) ## Measure how the cost of a row grows with sources, files and workers

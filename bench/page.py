@@ -144,8 +144,8 @@ def _peers(results: Figures) -> str:
 def _plan(results: Figures) -> str:
     plan = results["plan"]
     return (
-        f"{plan['rounds']} rounds; {plan['producer_rows']:,} rows for the producer, {plan['rows']:,} for the other "
-        f"stages ({plan['faust_rows']:,} for the Faust agent); {results['took_seconds']} s in all"
+        f"{plan['rounds']} rounds; {plan['producer_rows']:,} rows for the producer, {plan['rows']:,} for processors "
+        f"and sink ({plan['faust_rows']:,} for the Faust agent), {plan['whole_rows']:,} end to end; {results['took_seconds']} s in all"
     )
 
 
@@ -153,8 +153,9 @@ def _profile(stage: str) -> Callable[[Figures], str]:
     def made(found: Figures) -> str:
         one = found["stages"][stage]
         lines = [
-            f"{one['cpu_microseconds_per_row']} µs of processor time a row on the whole way of {found['rows']:,} rows. "
-            f"Picture: [flame graph](flame-{stage}.svg).",
+            f"{one['cpu_microseconds_per_row']} µs of processor time a row on the whole way of {found['rows']:,} rows.",
+            "",
+            f"![flame graph](flame-{stage}.svg)",
             "",
             "| share | innermost function of ours → the library it calls |",
             "|---|---|",

@@ -41,7 +41,9 @@ class Plan:
     rounds: int = 3
     producer_rows: int = 200_000
     rows: int = 100_000
-    """For processors, sink and end to end."""
+    """For processors and sink."""
+    whole_rows: int = 100_000
+    """For end to end and refresh."""
     sink_quix_rows: int = 30_000
     faust_rows: int = 5_000
     small_files: int = 40
@@ -54,6 +56,7 @@ QUICK = Plan(
     rounds=1,
     producer_rows=60_000,
     rows=20_000,
+    whole_rows=40_000,
     sink_quix_rows=8_000,
     faust_rows=1_500,
     small_files=4,
@@ -151,7 +154,7 @@ class Bench:
 
     async def end_to_end(self) -> None:
         """A file lands, its last row is visible; then the same file with 1 % changed."""
-        here, rows = self._here, self._plan.rows
+        here, rows = self._here, self._plan.whole_rows
         here.start("sink")
         async with self._contestants("pandas_load") as others:
             await self._settled()
