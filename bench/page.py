@@ -145,7 +145,8 @@ def _plan(results: Figures) -> str:
     plan = results["plan"]
     return (
         f"{plan['rounds']} rounds; {plan['producer_rows']:,} rows for the producer, {plan['rows']:,} for processors "
-        f"and sink ({plan['faust_rows']:,} for the Faust agent), {plan['whole_rows']:,} end to end; {results['took_seconds']} s in all"
+        f"and sink ({plan['faust_rows']:,} for the Faust agent), {plan['whole_rows']:,} end to end; "
+        f"{results['took_seconds']} s in all"
     )
 
 
