@@ -35,6 +35,8 @@ class Records:
         self._dialect = table.dialect
         self._width = len(table.header.columns)
         self._max_row_bytes = max_row_bytes
+        self._wraps = False
+        """Whether records of several lines were among the last that were parsed: most likely there are more."""
         self._next_row = 1
         self.next_line = table.first_line
         self.rows = 0
@@ -102,22 +104,22 @@ class Records:
         self.last_damage = None
         return damaged
 
-    def _parse(self, text: list[str]) -> tuple[list[list[str]], Sequence[int], list[str]]:
+    def _parse(self, text: list[str]) -> tuple[Sequence[list[str]], Sequence[int], list[str]]:
         """The complete records of some lines, after how many lines each ends, and the rest.
 
         That is ``[END]``, or the record that is still open, with ``END`` in its last cell.
         """
-        if (records := self._dialect.records_of(text)) is not None:
+        if not self._wraps and (records := self._dialect.records_of(text)) is not None:
             return records, range(1, len(records) + 1), [END]
         reader = self._dialect.reader(chain(text, (END,)))
         # the reader's line number is asked after each record: zip goes from left to right
-        pairs = list(zip(reader, map(_line_num, repeat(reader)), strict=False))
-        tail = pairs.pop()[0]
-        return [cells for cells, _end in pairs], [end for _cells, end in pairs], tail
+        found, ends = zip(*zip(reader, map(_line_num, repeat(reader)), strict=False), strict=True)
+        self._wraps = len(found) <= len(text)
+        return found[:-1], ends[:-1], found[-1]
 
     def _take_all(
         self,
-        records: list[list[str]],
+        records: Sequence[list[str]],
         ends: Sequence[int],
         lines: Lines,
         at: int,
@@ -142,7 +144,7 @@ class Records:
 
     def _take_each(
         self,
-        records: list[list[str]],
+        records: Sequence[list[str]],
         ends: Sequence[int],
         lines: Lines,
         at: int,
@@ -225,7 +227,7 @@ class Records:
         why = "a quote is opened in this line and the row it makes with the next lines does not fit the header"
         self._add_damaged("unclosed_quote", why, lines, at, at + 1, cells, events)
 
-    def _add_rows(self, cells: list[list[str]], line_numbers: Sequence[int], events: list[Rows | Damaged]) -> None:
+    def _add_rows(self, cells: Sequence[list[str]], line_numbers: Sequence[int], events: list[Rows | Damaged]) -> None:
         events.append(Rows(cells, self._next_row, line_numbers))
         self._next_row += len(cells)
         self.rows += len(cells)
