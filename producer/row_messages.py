@@ -33,12 +33,15 @@ class RowMessages:
         lanes = lanes_of([before_key + key for key in data], self._lanes)
         by_lane: list[list[Message]] = [[] for _ in range(self._lanes)]
         unkeyed = []
-        for row, key, key_data, lane in zip(rows, keys, data, lanes, strict=True):
+        numbers = range(rows.first_row, rows.first_row + len(keys))
+        for cells, row_number, line_number, key, key_data, lane in zip(
+            rows.cells, numbers, rows.line_numbers, keys, data, lanes, strict=True
+        ):
             if key is None:
-                unkeyed.append(row)
+                unkeyed.append(Row(cells, row_number, line_number))
             else:
-                headers = row_headers(self._constant, row.row_number, row.line_number)
-                by_lane[lane].append((key_data, self.encode(row.cells), headers))
+                headers = row_headers(self._constant, row_number, line_number)
+                by_lane[lane].append((key_data, self.encode(cells), headers))
         return by_lane, unkeyed
 
     def lane_of(self, key: str) -> int:
