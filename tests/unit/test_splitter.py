@@ -12,7 +12,7 @@ import pytest
 from leadstream.errors import ConfigError
 from producer import splitter as splitter_module
 from producer.split_events import singly
-from producer.splitter import FormatOptions, Header, Row, Splitter
+from producer.splitter import FormatOptions, Header, Row, Rows, Splitter
 from tests.unit.splitting import SMALL, SMALL_ROWS, code_of, compressed, damage_of, many_rows, names_of, rows_of, split
 
 REAL_FILES = Path(__file__).parents[3] / "shared" / "data"
@@ -357,6 +357,16 @@ def test_the_last_row_of_a_truncated_archive_is_not_believed() -> None:
     (damaged,) = damage_of(events)
     assert (damaged.code, damaged.raw) == ("cut_off", b"3,44")
     assert (summary.rows, summary.cut_off) == (1, True)
+
+
+@pytest.mark.parametrize("known, left", [(0, [1, 2, 3]), (1, [2, 3]), (3, []), (9, [])])
+def test_rows_that_were_committed_before_are_passed_over(known: int, left: list[int]) -> None:
+    """A run of rows may have been sent in part; the others keep their numbers and lines."""
+    splitter = Splitter(FormatOptions(delimiter=","))
+    events = [*splitter.feed(b"a,b\n1,2\n3,4\n\n5,6\n"), *splitter.finish()]
+    rows = [row for event in events if isinstance(event, Rows) for row in event.after(known)]
+    assert rows == [row for row in singly(events) if isinstance(row, Row) and row.row_number in left]
+    assert [row.row_number for row in rows] == left
 
 
 # --- memory, summary, real files ------------------------------------------------------------------------------------
