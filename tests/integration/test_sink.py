@@ -375,6 +375,7 @@ async def test_the_sink_does_not_start_on_tables_that_are_behind(world: World) -
         "ADD UNIQUE (canonical_partition, canonical_offset)"
     )
     await world.sql("CREATE INDEX leads_load ON leads (load_id)")
+    await world.sql("DROP INDEX loads_held_deletes")
     await world.sql("DROP TABLE replays, exports")
     await world.sql("ALTER TABLE lead_history DROP replay_id")
     await world.sql("ALTER TABLE dead_letters DROP replay_id, DROP attempts, DROP last_attempt_at")

@@ -1,4 +1,4 @@
-"""Fewer indexes: what no query needs is not kept up with every row."""
+"""The indexes that the queries need, and no others."""
 
 from __future__ import annotations
 

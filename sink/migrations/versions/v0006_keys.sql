@@ -1,4 +1,4 @@
--- Fewer indexes: what no query needs is not kept up with every row.
+-- Indexes: none that no query needs, since each is kept up with every row; and one that was missing.
 
 -- A version's place on leads.canonical is its key; its number said nothing more.
 ALTER TABLE lead_history DROP COLUMN history_id;
@@ -11,3 +11,6 @@ CREATE INDEX lead_history_load ON lead_history USING brin (load_id text_bloom_op
 
 -- It changed with each update of a lead, which therefore had to go into every index.
 DROP INDEX leads_load;
+
+-- Each batch asks whether a newer file has settled deletes that are held.
+CREATE INDEX loads_held_deletes ON loads (source) WHERE deletes_held > 0;
