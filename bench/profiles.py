@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncIterator
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from bench import flame
 from bench.contestants import PEERS_PYTHON
@@ -16,59 +17,85 @@ from bench.stages import temporary_folder
 from bench.world import World, world
 from tests.system import ROOT
 
-ROWS = 60_000
+ROWS = 100_000
 WARM_ROWS = 5_000
 SAMPLES_PER_SECOND = 250
 MOST_PLACES = 14
 STAGES = {"produce": "producer", "process": "processors", "sink": "sink"}
 DOCS = FOLDER.parent / "docs"
 READY_SECONDS = 2.0
+POLL_SECONDS = 2.0
+"""The picture is of splitting a file, not of looking for one."""
 LONGEST_SECONDS = 120
 
 
-@contextlib.asynccontextmanager
-async def recorded(here: World, stage: str, raw: Path) -> AsyncIterator[None]:
-    """py-spy looks at a stage, idle threads left out; its folded stacks are in ``raw`` afterwards."""
-    spy = await asyncio.create_subprocess_exec(
-        *(str(PEERS_PYTHON.parent / "py-spy"), "record", "--pid", str(here.process(stage).pid)),
-        *("--format", "raw", "--output", str(raw), "--function"),
-        *("--rate", str(SAMPLES_PER_SECOND), "--duration", str(LONGEST_SECONDS)),
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    await asyncio.sleep(READY_SECONDS)
-    yield
-    if spy.returncode is None:
-        spy.send_signal(signal.SIGINT)
-    await spy.wait()
+class Spy:
+    """py-spy looking at one stage, idle threads left out; an asynchronous context manager."""
+
+    def __init__(self, here: World, stage: str, raw: Path) -> None:
+        self._here = here
+        self._stage = stage
+        self._raw = raw
+        self._process: asyncio.subprocess.Process | None = None
+        self._used_before = 0.0
+        self.cpu_seconds = 0.0
+
+    async def __aenter__(self) -> Self:
+        self._process = await asyncio.create_subprocess_exec(
+            *(str(PEERS_PYTHON.parent / "py-spy"), "record", "--pid", str(self._here.process(self._stage).pid)),
+            *("--format", "raw", "--output", str(self._raw), "--function"),
+            *("--rate", str(SAMPLES_PER_SECOND), "--duration", str(LONGEST_SECONDS)),
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        self._used_before = self._here.cpu_seconds()[self._stage]
+        return self
+
+    async def stop(self) -> None:
+        """Look no more; what was seen is in its file."""
+        process, self._process = self._process, None
+        if process is not None:
+            self.cpu_seconds = self._here.cpu_seconds()[self._stage] - self._used_before
+            if process.returncode is None:
+                process.send_signal(signal.SIGINT)
+            await process.wait()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
 
 
 async def measure(rows: int = ROWS) -> Figures:
-    """One file the whole way, every stage looked at; writes the pictures."""
+    """One file the whole way, every stage looked at until its part is done; writes the pictures."""
     found: Figures = {}
     with temporary_folder() as folder:
+        raw = {stage: Path(folder) / f"{stage}.txt" for stage in STAGES}
         async with world() as here:
             here.add_source("warm", "texas")
             here.add_source("profiled", "texas")
-            for stage in STAGES:
-                here.start(stage)
+            here.start("produce", PRODUCER_POLL_INTERVAL_SECONDS=str(POLL_SECONDS))
+            here.start("process")
+            here.start("sink")
             await here.restored()
             await here.load_done("warm", await here.put("warm", cut(1, 970, WARM_ROWS)[0]), "file.csv")
             data = cut(1, 971, rows)[0]
-            raw = {stage: Path(folder) / f"{stage}.txt" for stage in STAGES}
-            before = here.cpu_seconds()
-            async with contextlib.AsyncExitStack() as spies:
-                for stage, file in raw.items():
-                    await spies.enter_async_context(recorded(here, stage, file))
-                await here.load_done("profiled", await here.put("profiled", data), "file.csv")
-            used = here.cpu_seconds()
+            async with contextlib.AsyncExitStack() as stack:
+                spies = {stage: await stack.enter_async_context(Spy(here, stage, file)) for stage, file in raw.items()}
+                await asyncio.sleep(READY_SECONDS)
+                etag = await here.put("profiled", data)
+                await here.steps.until("profiled/file.csv", "split")
+                await spies["produce"].stop()
+                await here.steps.until("profiled/file.csv", "mapped", here.lanes)
+                await spies["process"].stop()
+                await here.load_done("profiled", etag, "file.csv")
         for stage, name in STAGES.items():
             stacks = flame.stacks(await asyncio.to_thread(raw[stage].read_text), str(ROOT))
             title = f"{name}: processor time of {rows:,} rows, {sum(stacks.values()):,} samples"
             await asyncio.to_thread((DOCS / f"flame-{name}.svg").write_text, flame.svg(stacks, title))
             found[name] = {
                 "samples": sum(stacks.values()),
-                "cpu_microseconds_per_row": round((used[stage] - before[stage]) / rows * 1e6, 1),
+                "cpu_microseconds_per_row": round(spies[stage].cpu_seconds / rows * 1e6, 1),
                 "shares": flame.shares(stacks, MOST_PLACES),
             }
     return {"rows": rows, "stages": found}

@@ -230,7 +230,10 @@ class World(System):
 
 @contextlib.asynccontextmanager
 async def world() -> AsyncIterator[World]:
-    """A fresh system in a temporary folder; its stages are not started."""
+    """A fresh system in a temporary folder; its stages are not started. All of it ends with a task that is told to."""
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     folder = _temporary_folder()
     try:
         async with Stack(folder / "home") as stack:
