@@ -32,17 +32,20 @@ _rows: dict[str, list[Row]] = {}
 
 
 async def ready_rows(settings: Settings, topic: str, ranges: Sequence[tuple[int, int, int]]) -> list[Row]:
-    """The change records in (partition, start, end) of a topic, as values for :data:`COLUMNS`."""
+    """The last change record of each lead in (partition, start, end) of a topic, as values for :data:`COLUMNS`.
+
+    One statement of theirs cannot take a lead twice, and a file may name one in two rows.
+    """
     registry = Registry(settings.registry)
     decoder = Decoder(registry, parsed("lead"))
-    rows: list[Row] = []
+    rows: dict[str, Row] = {}
     for partition, start, end in ranges:
         async for records in read_partition(settings.kafka, topic, partition, start=start, end=end):
             for record in records:
                 _schema_id, lead = await decoder.decode(record.value)
-                rows.append(tuple(lead[name] for name in COLUMNS))
+                rows[lead["lead_key"]] = tuple(lead[name] for name in COLUMNS)
     await registry.close()
-    return rows
+    return list(rows.values())
 
 
 async def write(request: Request) -> Answer:
