@@ -26,6 +26,8 @@ ROOT = Path(__file__).parent.parent
 VENDOR_DATA = ROOT.parent / "shared" / "data"
 """Real vendor files, where a checkout has them beside it; they are never part of the repository."""
 STAGES = ("produce", "process", "sink")
+PATIENCE = 3
+"""Every wait is this many times as long as it takes on a machine of one's own: only a test that fails waits for it."""
 FINISHED = {"done", "held", "failed", "broken"}
 
 
@@ -93,12 +95,12 @@ class System:
         """Ctrl-C; gives the exit code of a stage that ends in time."""
         process = self._stages.pop(name)
         process.send_signal(signal.SIGINT)
-        return process.wait(timeout)
+        return process.wait(timeout * PATIENCE)
 
     async def ended(self, name: str, timeout: float = 20) -> int:
         """Wait until a stage ends by itself; gives its exit code."""
         process = self._stages.pop(name)
-        return await asyncio.to_thread(process.wait, timeout)
+        return await asyncio.to_thread(process.wait, timeout * PATIENCE)
 
     async def command(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run a command of ``leadstream`` as a user would, and wait for its end."""
@@ -110,7 +112,7 @@ class System:
             cwd=ROOT,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=60 * PATIENCE,
         )
 
     def log(self, name: str) -> str:
@@ -123,7 +125,7 @@ class System:
 
     async def logged(self, name: str, text: str, timeout: float = 30) -> None:
         """Wait until a stage has printed ``text``."""
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + timeout * PATIENCE
         while text not in self.log(name):
             assert time.monotonic() < deadline, f"{name} has not printed {text!r}:\n{self.log(name)[-3000:]}"
             await asyncio.sleep(0.05)
@@ -168,7 +170,7 @@ class System:
 
     async def until(self, query: str, timeout: float) -> None:
         """Wait until a query has a row."""
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + timeout * PATIENCE
         while not await self.sql(query):
             assert time.monotonic() < deadline, f"no row after {timeout} s: {query}"
             await asyncio.sleep(0.1)
@@ -181,7 +183,7 @@ class System:
 
     async def finished_at(self, key: str, etag: str, timeout: float, among: set[str] = FINISHED) -> dict[str, Any]:
         """The receipt of the load of an object once it has come to an end."""
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + timeout * PATIENCE
         rows: list[dict[str, Any]] = []
         while time.monotonic() < deadline:
             rows = await self.sql("select * from loads where object_key = $1 and object_version = $2", key, etag)

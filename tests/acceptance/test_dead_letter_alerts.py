@@ -12,7 +12,7 @@ from typing import Any
 from leadstream.changelog import read_partition
 from leadstream.settings import KafkaSettings
 from schemas.headers import to_dict
-from tests.system import System
+from tests.system import PATIENCE, System
 
 ROWS = 400
 YAML = """
@@ -48,7 +48,7 @@ def a_file(number: Callable[[int], str], phone: str = "Phone") -> bytes:
 
 async def alerts_of(system: System, load_id: str, count: int) -> list[dict[str, Any]]:
     """The records of a load on leads.alerts, once there are ``count``."""
-    deadline = time.monotonic() + ALERTED_WITHIN_SECONDS
+    deadline = time.monotonic() + ALERTED_WITHIN_SECONDS * PATIENCE
     while True:
         records = [value for _record, value in await system.records("leads.alerts")]
         found = [value for value in records if value is not None and value["load_id"] == load_id]

@@ -50,7 +50,7 @@ EVERYTHING = [
 
 @given(first=ROWS, steps=STEPS)
 @example(first=FIRST, steps=EVERYTHING)
-@settings(SETTINGS, max_examples=2, derandomize=True)
+@settings(SETTINGS, max_examples=1, derandomize=True)
 async def test_topic_table_and_history_are_the_models(system: System, first: Any, steps: Any) -> None:
     """Whatever comes in whatever order, the topic folds to the live leads, and each change is one version."""
     await play(system, first, steps)

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.system import ROOT, System
+from tests.system import PATIENCE, ROOT, System
 
 SOURCE = "operated"
 SUBJECT = f"leads.raw.{SOURCE}-value"
@@ -204,7 +204,7 @@ async def test_watching_loads_gives_a_line_for_each_change_and_ends_cleanly(
     assert [one["load_id"] for one in first] == [load["load_id"] for load in loads]
     third = await system.load(SOURCE, (WEEK2 + "A20,Sample New,775-555-0120,20 Main St,x\n").encode(), "3.csv")
     told: dict[str, Any] = {}
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(20 * PATIENCE):
         while (told.get("load_id"), told.get("status")) != (third["load_id"], "done"):
             told = json.loads(await watching.stdout.readline())
     assert (told["rows"], told["inserted"]) == (14, 1)

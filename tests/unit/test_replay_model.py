@@ -17,7 +17,7 @@ from tests.unit.replaying import ReplayLane, counts_of
 from tests.unit.test_changes_model import SEQ_STEP, ChangeDetection
 
 SETTINGS = settings(
-    max_examples=300, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=150, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 ROWS = st.lists(
     st.tuples(st.sampled_from("AAB"), st.sampled_from(["one", "two", "three", BAD, BAD, MANGLED, DAMAGED])), max_size=4
