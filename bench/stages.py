@@ -33,6 +33,9 @@ SMALL_SOURCES = 2
 WARM = "warm"
 NEEDS_PEERS = {"producer_quix", "processors_quix", "sink_quix", "pandas_load"}
 
+Ends = dict[Any, int]
+"""Where each partition of a topic ended at some moment."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -148,9 +151,10 @@ class Bench:
                     began_at = await here.steps.until(f"{source}/file.csv", "split")
                 ended_at = await here.steps.until(f"{source}/file.csv", "mapped", here.lanes)
                 self.results.add("processors", "leadstream", rows, seconds_between(began_at, ended_at))
+                after = await here.end_offsets(topics.CANONICAL)
                 await self._other_processors(others, run)
                 self.results.add("sink", "leadstream", rows, await self._sink_run(source, etag, "file.csv"))
-                await self._other_sinks(others, before, run)
+                await self._other_sinks(others, before, after, run)
 
     async def end_to_end(self) -> None:
         """A file lands, its last row is visible; then the same file with 1 % changed."""
@@ -226,16 +230,15 @@ class Bench:
                 answer["seconds"] = last_at - answer["began_at"]
             self.results.add("processors", name.removeprefix("processors_"), answer["rows"], answer["seconds"])
 
-    async def _other_sinks(self, others: dict[str, Contestant], before: dict[Any, int], run: int) -> None:
-        ends = await self._here.end_offsets(topics.CANONICAL)
-        ranges = [(where.partition, before[where], ends[where]) for where in before]
+    async def _other_sinks(self, others: dict[str, Contestant], before: Ends, after: Ends, run: int) -> None:
+        ranges = [(where.partition, before[where], after[where]) for where in before]
         for who, way in (("bound", "copy"), ("executemany", "executemany")):
             answer = await self._turn(others["sink_rows"], topic=topics.CANONICAL, ranges=ranges, way=way)
             if answer is not None:
                 self.results.add("sink", who, answer["rows"], answer["seconds"])
         if "sink_quix" in others:
             topic = f"bench.sink.{run}"
-            await self._here.copied(topics.CANONICAL, before, topic)
+            await self._here.copied(topics.CANONICAL, before, after, topic)
             answer = await self._turn(others["sink_quix"], source=topic, rows=self._plan.sink_quix_rows)
             if answer is not None:
                 self.results.add("sink", "quix", answer["rows"], answer["seconds"])

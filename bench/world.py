@@ -205,9 +205,10 @@ class World(System):
                 times.append((await consumer.getone(where)).timestamp / 1000)
         return sum(ends.values()), max(times)
 
-    async def copied(self, source: str, start: dict[TopicPartition, int], topic: str) -> int:
-        """Copy the committed records of a topic from ``start`` to its end into another; gives how many there are."""
-        stop = await self.end_offsets(source)
+    async def copied(
+        self, source: str, start: dict[TopicPartition, int], stop: dict[TopicPartition, int], topic: str
+    ) -> int:
+        """Copy the committed records of a topic from ``start`` to ``stop`` into another; gives how many there are."""
         await self.make_topics(topic)
         producer = TransactionalProducer(self.kafka, topic)
         await producer.start()
