@@ -53,6 +53,7 @@ async def late(system: System, tmp_path: Path) -> AsyncIterator[LateWorker]:
     system.start("process")
 
 
+@pytest.mark.long
 async def test_a_held_load_is_mapped_by_the_yaml_that_let_it_go_wherever_the_worker_runs(
     system: System, late: LateWorker, tmp_path: Path
 ) -> None:

@@ -48,6 +48,7 @@ EVERYTHING = [
 ]
 
 
+@pytest.mark.long
 @given(first=ROWS, steps=STEPS)
 @example(first=FIRST, steps=EVERYTHING)
 @settings(SETTINGS, max_examples=1, derandomize=True)
