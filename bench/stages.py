@@ -232,7 +232,7 @@ class Bench:
 
     async def _other_sinks(self, others: dict[str, Contestant], before: Ends, after: Ends, run: int) -> None:
         ranges = [(where.partition, before[where], after[where]) for where in before]
-        for who, way in (("bound", "copy"), ("executemany", "executemany")):
+        for who, way in (("bound", "copy"), ("executemany", "script"), ("ready", "executemany")):
             answer = await self._turn(others["sink_rows"], topic=topics.CANONICAL, ranges=ranges, way=way)
             if answer is not None:
                 self.results.add("sink", who, answer["rows"], answer["seconds"])

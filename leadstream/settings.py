@@ -93,7 +93,7 @@ class ProcessorSettings(BaseSettings):
 
     model_config = _prefix("PROCESSOR_")
 
-    max_poll_records: int = 10_000
+    max_poll_records: int = 2_000
     web_port: int | None = None
     """Port of Faust's web server; none by default, so that several workers fit on one machine."""
 

@@ -105,8 +105,9 @@ class ProcessorLane:
                 log.warning("lane_restarts", lane=self._lane, why=str(exc))
                 await asyncio.sleep(0.5)
             finally:
-                await asyncio.shield(self._replays.clear())
-                await asyncio.shield(_close(producer, consumer, reader))
+                # Together, and in one shield: a second cancellation must not leave one of them open.
+                closing = (self._replays.clear(), producer.abort(), _stop(consumer), _stop(reader))
+                await asyncio.shield(asyncio.gather(*closing))
 
     async def _work(
         self,
@@ -389,11 +390,9 @@ def _step(source: str, partition: int, partitions: int, ended: EndedLoad) -> dic
     }
 
 
-async def _close(producer: TransactionalProducer, *consumers: AIOKafkaConsumer) -> None:
-    await producer.abort()
-    for consumer in consumers:
-        try:
-            async with asyncio.timeout(5.0):
-                await consumer.stop()
-        except Exception as exc:  # Kafka may be away; the process goes on without this connection
-            log.debug("consumer_not_stopped", why=type(exc).__name__)
+async def _stop(consumer: AIOKafkaConsumer) -> None:
+    try:
+        async with asyncio.timeout(5.0):
+            await consumer.stop()
+    except Exception as exc:  # Kafka may be away; the process goes on without this connection
+        log.debug("consumer_not_stopped", why=type(exc).__name__)

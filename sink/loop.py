@@ -38,7 +38,7 @@ HANDOVER_SECONDS = 5.0
 COMMIT_TIMEOUT_SECONDS = 5.0
 STOP_TIMEOUT_SECONDS = 5.0
 CANCEL_AGAIN_SECONDS = 1.0
-RECORDS_AT_ONCE = 250
+RECORDS_AT_ONCE = 100
 """Are decoded before the write under way gets its turn."""
 
 log = get_logger("sink")
@@ -66,7 +66,7 @@ class SinkLoop:
         """Work until cancelled; a batch in hand is rolled back, and written by whoever takes over.
 
         Raises:
-            FencedError: another sink has written to one of our partitions; join the group again.
+            FencedError: another sink has written to one of our partitions, or Postgres was away; join the group again.
             TransientError: Kafka is away.
             FatalError: the work cannot go on.
         """
@@ -107,6 +107,7 @@ class SinkLoop:
                     writing.start(self._write(consumer, batch, generation))
                 else:
                     await writing.ended()
+                    await forever(self._output.flush, what="Postgres")
 
     async def _write(self, consumer: AIOKafkaConsumer, batch: Batch, generation: int) -> None:
         async with self._batch_in_hand:

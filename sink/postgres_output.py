@@ -82,6 +82,11 @@ class PostgresOutput:
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
         self._connection: asyncpg.Connection | None = None
+        self._has_places = False
+        """Whether somebody goes by offsets that were read over this connection, or one before it."""
+        self._is_behind = False
+        """Whether that connection is gone: a server that died may have forgotten commits, and stand before them."""
+        self._is_flushed = True
 
     async def close(self) -> None:
         """Let go of the connection; an open transaction is rolled back."""
@@ -97,31 +102,51 @@ class PostgresOutput:
         topics, numbers = [p.topic for p in partitions], [p.partition for p in partitions]
         async with self._session() as connection, self._transaction(connection):
             await connection.execute(query("begin_offsets"), topics, numbers)
-            return await self._lock_offsets(connection, partitions)
+            offsets = await self._lock_offsets(connection, partitions)
+        self._has_places, self._is_behind = True, False
+        return offsets
 
     async def write(self, batch: Batch) -> None:
         """Write the batch and move its partitions' offsets, all or nothing.
 
-        A batch whose offsets already stand where it ends was written before (the answer to COMMIT was lost), and is
-        not written again. One change that Postgres will not take costs that change: it goes to the dead letters.
+        One change that Postgres will not take costs that change: it goes to the dead letters. The commit is visible
+        at once, and on the disk a moment later; :meth:`flush` waits for that.
 
         Raises:
-            FencedError: the offsets are not where this reader left them: another one has written since.
+            FencedError: the offsets are not where this reader left them, or may not be: another one has written
+                since, or the connection was lost (with the answer to a COMMIT, or with commits). Read them again.
         """
+        self._check_places()
         async with self._session() as connection:
             try:
                 await self._write(connection, batch, one_by_one=False)
             except VALUE_ERRORS as exc:
                 log.warning("batch_halved", records=len(batch.changes), why=type(exc).__name__)
                 await self._write(connection, batch, one_by_one=True)
+        self._is_flushed = False
+
+    async def flush(self) -> None:
+        """Wait until what was written is on the disk. To be called when there is nothing more to write for now.
+
+        Raises:
+            FencedError: the connection was lost before it was, and commits perhaps with it. Read the offsets again.
+        """
+        self._check_places()
+        if not self._is_flushed:
+            async with self._session() as connection, self._transaction(connection):
+                await connection.execute(query("wait_for_disk"))
+                await connection.execute(query("flush"))
+            self._is_flushed = True
+
+    def _check_places(self) -> None:
+        if self._is_behind:
+            raise FencedError("the connection to Postgres was lost", hint="the offsets there are read again")
 
     async def _write(self, connection: Any, batch: Batch, *, one_by_one: bool) -> None:
         counts: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
         letters = list(batch.dead_letters)
         async with self._transaction(connection):
             standing = await self._lock_offsets(connection, batch.expected)
-            if standing == batch.following:
-                return
             if standing != batch.expected:
                 raise FencedError("the offsets in Postgres have moved", hint="another sink has written since")
             if one_by_one:
@@ -256,6 +281,9 @@ class PostgresOutput:
                     "application_name": "leadstream sink",
                     "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_MILLISECONDS),
                     "lock_timeout": str(LOCK_TIMEOUT_MILLISECONDS),
+                    # A server that dies may forget the last commits, offsets and rows alike: who goes by the offsets
+                    # reads them again, and the records from Kafka. So no batch has to wait for the disk.
+                    "synchronous_commit": "off",
                 },
             )
             self._connection = connection
@@ -290,6 +318,7 @@ class PostgresOutput:
 
     def _drop_connection(self) -> None:
         connection, self._connection = self._connection, None
+        self._is_behind = self._has_places
         if connection is not None:
             connection.terminate()
 

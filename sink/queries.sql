@@ -58,6 +58,14 @@ FROM unnest($1::text[], $2::integer[], $3::bigint[], $4::bigint[])
 WHERE (sink_offsets.topic, sink_offsets.partition) = (moves.topic, moves.partition)
     AND sink_offsets.next_offset = moves.expected;
 
+-- name: wait_for_disk
+-- The commit of this transaction is answered when it is on the disk, and all before it.
+SET LOCAL synchronous_commit = on;
+
+-- name: flush
+-- Something to commit.
+SELECT pg_logical_emit_message(true, 'leadstream', '');
+
 -- name: standing_leads
 -- What the leads $1 said last. Nobody else writes them: their partition's offset is locked.
 SELECT lead_key, load_seq, row_number FROM leads WHERE lead_key = ANY ($1::text[]);

@@ -73,7 +73,7 @@ def writes_of(changes: Sequence[Change], standing: Mapping[str, Order], history_
             writes.history.append(b"".join(version))
             counts[change.counted_for] += 1
     writes.counts.update({str(name[4:], "utf-8"): count for name, count in counts.items()})
-    for key, at in last.items():
+    for key, at in sorted(last.items()):  # in the order of the tables' indexes, which costs Postgres less
         change = changes[at]
         deleted_at = change.emitted_at if change.is_delete else NULL
         lead = (change.shared, change.of_leads, first_seen_at[key], change.emitted_at, deleted_at)

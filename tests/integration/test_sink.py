@@ -245,14 +245,19 @@ async def test_a_writer_whose_offsets_have_moved_writes_nothing(world: World) ->
 
 
 async def test_a_batch_whose_commit_was_not_answered_is_not_written_twice(world: World) -> None:
-    """Writing a batch again that took effect changes nothing and is no error."""
-    output = PostgresOutput(world.dsn)
-    await output.offsets([TopicPartition(world.canonical, 0)])
+    """Who loses the connection reads the offsets, which say whether the batch took effect, before it writes on."""
+    output, place = PostgresOutput(world.dsn), TopicPartition(world.canonical, 0)
+    await output.offsets([place])
     same = await batch(world, 0, world.lead(2), world.lead(4))
     await output.write(same)
-    await output.write(same)
-    assert (await world.sql("SELECT applied FROM load_applied")) == [{"applied": 2}]
+    output._drop_connection()
+    for again in (output.write(same), output.flush()):
+        with pytest.raises(FencedError):
+            await again
+    assert await output.offsets([place]) == {place: 2}
     await output.write(await batch(world, 2, world.lead(6)))
+    await output.flush()
+    assert (await world.sql("SELECT applied FROM load_applied")) == [{"applied": 3}]
     assert (await world.sql("SELECT next_offset FROM sink_offsets")) == [{"next_offset": 3}]
     await output.close()
 
@@ -346,6 +351,36 @@ async def test_postgres_may_go_away_in_the_middle(world: World) -> None:
         await world.send_leads(*(world.lead(4_000 + number) for number in range(1_000)))
         await world.until("SELECT count(*) FROM leads", 5_000, task)
         await world.until("SELECT applied FROM load_applied", 11_000, task)
+
+
+@pytest.mark.parametrize("is_running", [False, True])
+async def test_commits_that_a_killed_postgres_forgot_are_made_again(world: World, is_running: bool) -> None:
+    """The sink does not wait for the disk: what a server that died has lost is read and written again, once."""
+    sent, forgotten = 0, 0
+    await world.sql("ALTER SYSTEM SET wal_writer_delay = '10s'")  # the disk lags far behind
+    await world.sql("SELECT pg_reload_conf()")
+    try:
+        for _ in range(3):
+            async with world.sink() as task:
+                for _ in range(3):
+                    await world.send_leads(*(world.lead(sent + number) for number in range(100)))
+                    sent += 100
+                    await world.until("SELECT count(*) FROM leads", sent, task)
+                await world.stack.kill_part("postgres")
+                if is_running:
+                    await world.stack.restart_part("postgres")
+                    await world.until("SELECT count(*) FROM leads", sent, task)
+            if not is_running:
+                await world.stack.restart_part("postgres")
+                forgotten += sent - (await world.sql("SELECT count(*) AS n FROM leads"))[0]["n"]
+        async with world.sink() as task:
+            await world.until("SELECT count(*) FROM leads", sent, task)
+    finally:
+        await world.sql("ALTER SYSTEM RESET wal_writer_delay")
+        await world.sql("SELECT pg_reload_conf()")
+    assert forgotten > 0 or is_running
+    assert (await world.sql("SELECT applied FROM load_applied")) == [{"applied": sent}]
+    assert (await world.sql("SELECT count(*) AS n FROM lead_history")) == [{"n": sent}]
 
 
 async def test_kafka_may_go_away_in_the_middle(world: World) -> None:
