@@ -1,5 +1,5 @@
-"""Leads into a table without history: the bound (COPY of ready rows, then one upsert), asyncpg's ``executemany`` upsert of
-ready rows, and a script that reads the topic, decodes with fastavro and upserts by ``executemany``.
+"""Leads into a table without history: the bound (COPY of ready rows, then one upsert), ``executemany`` of ready rows, and
+a script that reads the topic, decodes with fastavro and upserts by asyncpg's ``executemany``.
 """
 
 from __future__ import annotations
