@@ -1,5 +1,7 @@
-"""Leads into a table without history: the bound (COPY of ready rows, then one upsert), ``executemany`` of ready rows, and
-a script that reads the topic, decodes with fastavro and upserts by asyncpg's ``executemany``.
+"""Leads into a table without history, in three ways.
+
+The bound is COPY of ready rows, then one upsert; beside it ``executemany`` of ready rows, and a script that reads the
+topic, decodes with fastavro and upserts by ``executemany``.
 """
 
 from __future__ import annotations
