@@ -117,7 +117,7 @@ def _stage(stage: str, results: Figures) -> str:
     for (place, who), beside in BESIDE.items():
         if place == stage:
             rate = _spread(rates[stage][who]) if who in rates[stage] else "not measured"
-            ratio = ratios[place, who]
+            ratio = ratios.get((place, who))
             lines.append(f"| {beside} | {rate} | {_spread(ratio) if ratio else ''} |")
     return "\n".join(lines)
 

@@ -148,7 +148,8 @@ class Bench:
                 path, before = self._file(rows, 400 + run), await here.end_offsets(topics.CANONICAL)
                 with here.paused("process"):
                     etag = await here.put(source, path.read_bytes(), "file.csv")
-                    began_at = await here.steps.until(f"{source}/file.csv", "split")
+                    await here.steps.until(f"{source}/file.csv", "split")
+                    began_at = time.time()
                 ended_at = await here.steps.until(f"{source}/file.csv", "mapped", here.lanes)
                 self.results.add("processors", "leadstream", rows, seconds_between(began_at, ended_at))
                 after = await here.end_offsets(topics.CANONICAL)

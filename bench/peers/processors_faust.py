@@ -47,12 +47,13 @@ def be_worker(request: Request) -> None:
     @app.agent(source)
     async def mapped(stream: Any) -> None:
         mapper, rows, began_at = RowMapper(), 0, 0.0
-        async for key, value in stream.items():
-            if value is None:
+        async for event in stream.events():
+            if event.value is None:
                 continue
             if not rows:
-                await mapper.prepare(value)
-            await out.send(key=key, value=mapper.encoded(value))
+                await mapper.prepare(event.value)
+            record = mapper.record(event.key, event.value, event.message.headers)
+            await out.send(key=event.key, value=record)
             rows += 1
             if rows == WARM_ROWS:
                 began_at = time.monotonic()

@@ -29,16 +29,16 @@ def work(request: Request) -> Answer:
     mapper = RowMapper()
     taken, began_at = 0, 0.0
 
-    def mapped(value: bytes | None) -> list[bytes]:
+    def mapped(value: bytes | None, key: bytes, _timestamp: int, headers: list[tuple[str, bytes]]) -> list[bytes]:
         nonlocal taken, began_at
         if value is None:
             return []
         if taken == WARM_ROWS:
             began_at = time.time()
         taken += 1
-        return [mapper.encoded(value)]
+        return [mapper.record(key, value, headers)]
 
-    app.dataframe(raw).apply(mapped, expand=True).to_topic(out)
+    app.dataframe(raw).apply(mapped, expand=True, metadata=True).to_topic(out)
     app.run(count=request["rows"], collect=False)
     return {"rows": taken - WARM_ROWS, "began_at": began_at}
 
