@@ -42,6 +42,9 @@ OFFSETS_GROUP_ID = "leadstream-processors"
 NO_HEADERS: headers.Headers = []
 POLL_TIMEOUT_MILLISECONDS = 200
 POLL_AGAIN_SECONDS = 0.3
+MAX_PARTITION_FETCH_BYTES = 512 * 1024
+"""aiokafka gives all it has of one partition before the next has its turn: a big file would hold up small ones of other
+sources. A message that is bigger comes all the same, alone."""
 
 log = get_logger("processors")
 
@@ -85,7 +88,7 @@ class ProcessorLane:
                 kafka_settings,
                 group_id=OFFSETS_GROUP_ID,
                 max_poll_records=self._context.settings.processor.max_poll_records,
-                max_partition_fetch_bytes=topics.MAX_RAW_BYTES,
+                max_partition_fetch_bytes=MAX_PARTITION_FETCH_BYTES,
             )
             reader = kafka.consumer(kafka_settings, group_id=None)
             self._states.clear()

@@ -41,6 +41,9 @@ CANCEL_AGAIN_SECONDS = 1.0
 RECORDS_AT_ONCE = 100
 """Are decoded before the write under way gets its turn."""
 
+FIRST_RECORDS = 2_000
+"""Are decoded at once while Postgres has nothing to do."""
+
 log = get_logger("sink")
 
 
@@ -95,7 +98,8 @@ class SinkLoop:
             while True:
                 # 9. Poll
                 generation = self._generation
-                polled = await consumer.getmany(timeout_ms=POLL_TIMEOUT_MILLISECONDS, max_records=self._max_records)
+                max_records = self._max_records if writing.is_under_way else min(self._max_records, FIRST_RECORDS)
+                polled = await consumer.getmany(timeout_ms=POLL_TIMEOUT_MILLISECONDS, max_records=max_records)
                 if generation != self._generation or generation != self._placed_generation:
                     await writing.ended()
                     async with self._batch_in_hand:
@@ -195,6 +199,11 @@ class _Writing:
             await asyncio.wait([self._task], timeout=CANCEL_AGAIN_SECONDS)
         if self._task is not None and not self._task.cancelled():
             self._task.exception()  # looked at: who leaves the block has a reason of its own
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether there is one."""
+        return self._task is not None and not self._task.done()
 
     def start(self, write: Coroutine[Any, Any, None]) -> None:
         self._task = asyncio.create_task(write)
