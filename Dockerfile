@@ -1,5 +1,7 @@
 # One image for every stage; the command says which: leadstream produce | process | sink | migrate.
-FROM python:3.11-slim AS build
+# The base is named by version: pin it to the digest that your registry serves, `python:3.11.14-slim-bookworm@sha256:…`.
+ARG BASE=python:3.11.14-slim-bookworm
+FROM ${BASE} AS build
 WORKDIR /build
 COPY requirements.lock pyproject.toml README.md ./
 RUN python -m venv /venv && /venv/bin/pip install --no-cache-dir --require-hashes -r requirements.lock
@@ -10,12 +12,14 @@ COPY schemas schemas
 COPY sink sink
 RUN /venv/bin/pip install --no-cache-dir --no-deps --no-build-isolation .
 
-FROM python:3.11-slim
-RUN useradd --create-home --uid 10001 leadstream
+FROM ${BASE}
+RUN useradd --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin --uid 10001 leadstream
 COPY --from=build /venv /venv
 COPY --chown=root:root sources /app/sources
-ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1
+# Nothing is written but to /tmp: the root file system may be read-only.
+ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
+    HOME=/tmp LEADSTREAM_HOME=/tmp/leadstream LEADSTREAM_LOG_FORMAT=json LEADSTREAM_HTTP_HOST=0.0.0.0
 WORKDIR /app
-USER leadstream
+USER 10001:10001
 ENTRYPOINT []
 CMD ["leadstream", "--help"]

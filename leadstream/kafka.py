@@ -116,6 +116,11 @@ def producer(settings: KafkaSettings, **overrides: Any) -> AIOKafkaProducer:
     return AIOKafkaProducer(**_connection(settings), **(options | overrides))
 
 
+def is_member(consumer: AIOKafkaConsumer) -> bool:
+    """Whether the group's coordinator answers this consumer: aiokafka forgets it when a heartbeat fails."""
+    return consumer._coordinator.coordinator_id is not None
+
+
 @contextlib.contextmanager
 def errors_translated() -> Iterator[None]:
     """Raise aiokafka's errors as ours.

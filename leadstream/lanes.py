@@ -14,10 +14,11 @@ from typing import Protocol
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 
-from leadstream import kafka
+from leadstream import kafka, metrics
 from leadstream.errors import FencedError, TransientError
+from leadstream.health import HEALTH
 from leadstream.log import get_logger
-from leadstream.retry import forever
+from leadstream.retry import forever, working
 from leadstream.settings import KafkaSettings
 
 SESSION_TIMEOUT_MILLISECONDS = 10_000
@@ -41,6 +42,11 @@ class Lane(Protocol):
         """
 
 
+def lane_part(lane: int) -> str:
+    """What a lane is called where it is told how the process does (``leadstream.health``)."""
+    return f"lane {lane}"
+
+
 class LaneGroup:
     """Runs a :class:`Lane` for each partition of ``topic`` that the group gives to this process."""
 
@@ -50,6 +56,8 @@ class LaneGroup:
         self._group_id = group_id
         self._make_lane = make_lane
         self._membership: _Membership | None = None
+        self._part = f"group {group_id}"
+        HEALTH.expect(self._part)
 
     @property
     def owned(self) -> frozenset[int]:
@@ -67,6 +75,7 @@ class LaneGroup:
                 await forever(self._be_member, what=f"group {self._group_id}")
             except FencedError as exc:
                 log.warning("lane_fenced", group=self._group_id, why=str(exc))
+                metrics.FENCED.inc()
                 await asyncio.sleep(FENCED_PAUSE_SECONDS)
 
     async def _be_member(self) -> None:
@@ -77,6 +86,7 @@ class LaneGroup:
             heartbeat_interval_ms=HEARTBEAT_INTERVAL_MILLISECONDS,
         )
         membership = self._membership = _Membership(self._group_id, self._make_lane, consumer)
+        HEALTH.expect(self._part)
         with kafka.errors_translated():
             try:
                 await consumer.start()
@@ -86,6 +96,9 @@ class LaneGroup:
                     await consumer.getmany(timeout_ms=POLL_TIMEOUT_MILLISECONDS)
                     if membership.failed.done():
                         membership.failed.result()
+                    if membership.joined and kafka.is_member(consumer):
+                        HEALTH.turned(self._part)
+                        working()
             finally:
                 await membership.end()
                 with contextlib.suppress(Exception):
@@ -99,6 +112,8 @@ class _Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
     def __init__(self, group_id: str, make_lane: Callable[[int], Lane], consumer: AIOKafkaConsumer) -> None:
         self.running: dict[int, tuple[asyncio.Task[None], asyncio.Lock]] = {}
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.joined = False
+        """Whether the group has said which lanes are ours, be it none."""
         self._group_id = group_id
         self._make_lane = make_lane
         self._consumer = consumer
@@ -107,6 +122,7 @@ class _Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
 
     async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
         """Wait until no lane is in the middle of a transaction, and keep it so."""
+        self.joined = False
         for lane, (_task, gate) in list(self.running.items()):
             if lane in self._held:
                 continue
@@ -128,9 +144,13 @@ class _Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
         self._held.clear()
         for lane in sorted(lanes - self.running.keys()):
             gate = asyncio.Lock()
+            HEALTH.expect(lane_part(lane))
             task = asyncio.create_task(self._make_lane(lane).run(gate), name=f"{self._group_id}-{lane}")
             task.add_done_callback(self._on_done)
             self.running[lane] = (task, gate)
+        self.joined = True
+        metrics.REBALANCES.inc()
+        metrics.LANES.set(len(lanes))
         log.info("lanes_assigned", group=self._group_id, lanes=sorted(lanes))
 
     async def end(self) -> None:
@@ -141,6 +161,8 @@ class _Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
     async def _stop(self, lanes: Collection[int]) -> None:
         """All at once: a lane that cannot reach Kafka takes seconds to let go of its connections."""
         tasks = {self.running.pop(lane)[0] for lane in lanes}
+        for lane in lanes:
+            HEALTH.forget(lane_part(lane))
         self._held.difference_update(lanes)
         while tasks:
             for task in tasks:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_exponential, wait_random
 
+from leadstream import metrics
 from leadstream.errors import FencedError, TransientError
+from leadstream.health import HEALTH
 from leadstream.log import get_logger
 
 FIRST_WAIT_SECONDS = 0.2
@@ -29,6 +32,7 @@ async def forever(step: Callable[[], Awaitable[Result]], *, what: str) -> Result
     ``what`` names the part in the logs: ``waiting`` once an outage, ``recovered`` when it is over.
     A :class:`FencedError` is passed on at once: the same step would be fenced again. A task that was told to stop
     begins no step, even if a library swallowed the cancellation (aiokafka does while it closes a client).
+    A step that goes on for as long as all is well says that it is by :func:`working`.
     """
     outage = _Outage(what)
     retrying = AsyncRetrying(retry=retry_if_exception(_can_be_waited_out), wait=outage.wait_seconds, reraise=True)
@@ -38,11 +42,25 @@ async def forever(step: Callable[[], Awaitable[Result]], *, what: str) -> Result
         if task is not None and task.cancelling():
             raise asyncio.CancelledError
         outage.step_started_at = time.monotonic()
-        return await step()
+        token = _current.set(outage)
+        try:
+            return await step()
+        finally:
+            _current.reset(token)
 
-    result: Result = await retrying(timed)
-    outage.end()
-    return result
+    try:
+        result: Result = await retrying(timed)
+        outage.end()
+        return result
+    finally:
+        HEALTH.outage_ends(outage)
+
+
+def working() -> None:
+    """To be called within a step of :func:`forever` that does not come to an end: the outage before it is over."""
+    outage = _current.get()
+    if outage is not None:
+        outage.end()
 
 
 class _Outage:
@@ -61,11 +79,18 @@ class _Outage:
             self._since = now
             error = state.outcome.exception() if state.outcome else None
             log.warning("waiting", what=self._what, why=str(error))
+            HEALTH.outage_begins(self, self._what)
+        metrics.RETRIES.labels(self._what).inc()
         return self._backoff(state)
 
     def end(self) -> None:
         if self._since is not None:
             log.info("recovered", what=self._what, seconds=round(time.monotonic() - self._since, 1))
+            HEALTH.outage_ends(self)
+            self._since = None
+
+
+_current: contextvars.ContextVar[_Outage | None] = contextvars.ContextVar("outage", default=None)
 
 
 def _can_be_waited_out(error: BaseException) -> bool:

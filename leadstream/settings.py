@@ -11,7 +11,7 @@ import functools
 import json
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -19,6 +19,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from leadstream.errors import ConfigError
 
 STACK_FILE_NAME = "stack.json"
+
+HttpPort = Annotated[int | None, Field(ge=1, le=65_535)]
+"""Port of ``/healthz``, ``/readyz`` and ``/metrics``; none by default, so that several stages fit on one machine."""
 
 
 def _prefix(name: str) -> SettingsConfigDict:
@@ -86,6 +89,7 @@ class ProducerSettings(BaseSettings):
     rows_per_transaction: int = 10_000
     max_row_bytes: int = Field(default=1_048_576, ge=1_024, le=2_097_152)
     """A row above this goes to the dead letters (its first bytes and its place); bounds memory."""
+    http_port: HttpPort = None
 
 
 class ProcessorSettings(BaseSettings):
@@ -96,6 +100,7 @@ class ProcessorSettings(BaseSettings):
     max_poll_records: int = 2_000
     web_port: int | None = None
     """Port of Faust's web server; none by default, so that several workers fit on one machine."""
+    http_port: HttpPort = None
 
 
 class SinkSettings(BaseSettings):
@@ -104,6 +109,7 @@ class SinkSettings(BaseSettings):
     model_config = _prefix("SINK_")
 
     max_batch_records: int = 10_000
+    http_port: HttpPort = None
 
 
 class TopicSettings(BaseSettings):
@@ -124,6 +130,8 @@ class Settings(BaseSettings):
     home: Path = Path(".leadstream")
     sources_dir: Path = Path("sources")
     log_format: Literal["console", "json"] = "console"
+    http_host: str = "127.0.0.1"
+    """Address that the stages answer on; ``0.0.0.0`` in a container."""
     kafka: KafkaSettings = Field(default_factory=KafkaSettings)
     registry: RegistrySettings = Field(default_factory=RegistrySettings)
     s3: S3Settings = Field(default_factory=S3Settings)
@@ -162,6 +170,11 @@ def stack_environment(home: Path) -> dict[str, str]:
         return {}
     environment: dict[str, str] = document.get("environment", {})
     return environment
+
+
+def log_format() -> Literal["console", "json"]:
+    """How to log before it is known whether the settings can be used: what is wrong with them is said so, too."""
+    return "json" if os.environ.get("LEADSTREAM_LOG_FORMAT") == "json" else "console"
 
 
 def _apply_secret_files(environ: os._Environ[str]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import IllegalOperation
 from aiokafka.producer.message_accumulator import BatchBuilder
 
-from leadstream import kafka
+from leadstream import kafka, metrics
 from leadstream.settings import KafkaSettings
 
 MAX_BATCH_BYTES = 512 * 1024
@@ -56,6 +57,7 @@ class TransactionalProducer:
         self._full: Packed = []
         self._delivered: dict[TopicPartition, list[tuple[int, int]]] = {}
         self._topics: set[str] = set()
+        self._begun_at = 0.0
         self.pending_bytes = 0
         self.is_damaged = False
         """Whether a transaction failed: what the broker has of it is not known."""
@@ -85,6 +87,7 @@ class TransactionalProducer:
     async def begin(self) -> None:
         """Open a transaction; it takes in what was added since the last one."""
         with kafka.errors_translated(), self._failure_noted():
+            self._begun_at = time.monotonic()
             await self._live.begin_transaction()
 
     def add(
@@ -167,6 +170,7 @@ class TransactionalProducer:
                 await self._live.send_offsets_to_transaction(dict(offsets), group_id)
             await self._live.commit_transaction()
         self._delivered = {}
+        metrics.committed(time.monotonic() - self._begun_at)
 
     async def abort(self) -> None:
         """Give up the open transaction, if any, and the producer with it; never raises for Kafka being away."""
@@ -211,6 +215,8 @@ class TransactionalProducer:
             yield
         except BaseException as exc:
             self.is_damaged = True
+            if isinstance(exc, Exception):
+                metrics.failed()
             task = self._live._sender.sender_task
             if isinstance(exc, IllegalOperation) and task is not None and task.done() and not task.cancelled():
                 raise (task.exception() or exc) from exc

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,9 +16,11 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from leadstream import kafka
+from leadstream import kafka, metrics
 from leadstream.changelog import read_partition
 from leadstream.errors import BadRecordError, FencedError, TransientError
+from leadstream.health import HEALTH
+from leadstream.lanes import lane_part
 from leadstream.log import get_logger
 from leadstream.partitioning import lane_of, lead_key
 from leadstream.retry import forever
@@ -68,6 +71,7 @@ class ProcessorLane:
     def __init__(self, context: ProcessorContext, lane: int) -> None:
         self._context = context
         self._lane = lane
+        self._lag = metrics.LagReport()
         self._states: dict[str, PartitionState] = {}
         self._halted: dict[str, PartitionState] = {}
         """Sources whose rows are not read: too many of a load failed (``processors.breaker``)."""
@@ -83,6 +87,7 @@ class ProcessorLane:
         """Take over the lane, restore what it knows, map what comes, until cancelled."""
         kafka_settings = self._context.settings.kafka
         while True:
+            HEALTH.expect(lane_part(self._lane))
             producer = TransactionalProducer(kafka_settings, f"leadstream-processors-{self._lane}")
             consumer = kafka.consumer(
                 kafka_settings,
@@ -106,8 +111,10 @@ class ProcessorLane:
                 raise
             except TransientError as exc:
                 log.warning("lane_restarts", lane=self._lane, why=str(exc))
+                metrics.LANE_RESTARTS.inc()
                 await asyncio.sleep(0.5)
             finally:
+                self._lag.clear()
                 # Together, and in one shield: a second cancellation must not leave one of them open.
                 closing = (self._replays.clear(), producer.abort(), _stop(consumer), _stop(reader))
                 await asyncio.shield(asyncio.gather(*closing))
@@ -122,6 +129,8 @@ class ProcessorLane:
         while True:
             await self._follow_catalog(consumer)
             self._look_after_waiting(consumer)
+            HEALTH.turned(lane_part(self._lane))
+            await self._lag.show(consumer, self._next_offsets)
             # 5. Poll rows.
             patience = 0 if self._replays.is_at_work else POLL_TIMEOUT_MILLISECONDS
             batches = await consumer.getmany(timeout_ms=patience) if self._next_offsets else {}
@@ -166,6 +175,7 @@ class ProcessorLane:
                 self._add_letters_and_steps(producer, outcome)
             # 8. Commit: changes, dead letters, state, steps and offsets, all or nothing.
             await producer.commit({where: self._next_offsets[where] for where in consumed}, OFFSETS_GROUP_ID)
+        _count(outcomes, consumed)
 
     async def _follow_catalog(self, consumer: AIOKafkaConsumer) -> None:
         """Start reading sources that are new or go on, stop reading those that are halted or whose YAML is gone."""
@@ -331,6 +341,17 @@ class ProcessorLane:
         for settled in outcome.settled_letters:
             told = event_headers(outcome, settled)
             producer.add(topics.DEAD_LETTERS, settled.place[0], None, None, told)
+
+
+def _count(outcomes: Sequence[BatchChanges], consumed: Mapping[TopicPartition, Sequence[Any]]) -> None:
+    """Count what was committed."""
+    for where, messages in consumed.items():
+        if where.topic != topics.COMMANDS:
+            metrics.RAW_MESSAGES.labels(where.topic.removeprefix(topics.RAW_PREFIX)).inc(len(messages))
+    for outcome in outcomes:
+        metrics.CHANGES.labels(outcome.source.name).inc(len(outcome.changes))
+        codes = Counter(letter.reasons[0].code for letter in outcome.dead_letters)
+        metrics.count_dead_letters(outcome.source.name, codes)
 
 
 def letter_headers(source: str, letter: DeadLetter, replay_id: str) -> headers.Headers:

@@ -8,20 +8,22 @@ open defects (faust-streaming issues 177, 323, 517).
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import ssl
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import faust
 from aiokafka.helpers import create_ssl_context
 from faust.transport.drivers import aiokafka as driver
 
-from leadstream import kafka, log
+from leadstream import kafka, log, web
 from leadstream.errors import LeadstreamError
 from leadstream.retry import forever
-from leadstream.settings import KafkaSettings, settings
+from leadstream.settings import KafkaSettings, log_format, settings
 from processors.alert_output import new_alerts, send_alert
 from processors.service import RowPath
 from schemas import records, topics
@@ -65,11 +67,16 @@ class CommittedTransport(driver.Transport):
 
 
 class PlainWorker(faust.Worker):
-    """Faust's worker without its spinner, whose control characters are out of place in a log file."""
+    """Faust's worker without its spinner, whose control characters are out of place in a log file, and without its
+    own way of logging: lines look the same in all stages.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.spinner = None
+
+    def _setup_logging(self) -> None:
+        """``leadstream.log`` has."""
 
 
 class ReceiptsApp(faust.App):
@@ -88,30 +95,29 @@ class ReceiptsApp(faust.App):
 
         The row path does not wait for Faust's own consumer group: after a crash that takes a session timeout.
         """
+        with _last_words():
+            conf = settings()
+            await self.add_async_context(web.answering("processors", conf.http_host, conf.processor.http_port))
         wanted = topics.shared_topics(settings().topics.lanes)
         await forever(lambda: kafka.ensure_topics(settings().kafka, wanted), what="Kafka")
         self.add_future(self._run_row_path())
         await super().on_first_start()
 
     async def _run_row_path(self) -> None:
-        try:
+        with _last_words():
             await self.row_path.run()
-        except* LeadstreamError as group:
-            # There is nothing to tidy up: what was not committed is aborted by the lane's next owner. Faust would
-            # print the same error as several pages of tracebacks, and end with exit code 0.
-            print(f"error: {_first_error(group)}", file=sys.stderr, flush=True)  # noqa: T201 -- the last words
-            os._exit(1)
 
 
 @functools.cache
 def faust_app() -> faust.App:
     """The app of this process; ends the process with one line when its settings or mappings cannot be used."""
+    log.configure(log_format(), stage="processors")
     try:
         conf = settings()
-        log.configure(conf.log_format)
         row_path = RowPath(conf)
     except LeadstreamError as exc:
-        sys.exit(f"error: {exc}")
+        log.last_words(str(exc))
+        sys.exit(1)
     app = ReceiptsApp(
         APP_ID,
         broker=[f"kafka://{server}" for server in conf.kafka.bootstrap_servers.split(",")],
@@ -179,6 +185,18 @@ def _fold_receipts(app: faust.App, row_path: RowPath) -> None:
             receipts[load_id] = (await encoder(topics.RECEIPTS, "receipt")).encode(after)
             # A table's changelog is sent behind our back; the step must not count as read before it is out.
             await app.producer.flush()
+
+
+@contextlib.contextmanager
+def _last_words() -> Iterator[None]:
+    """End the process with one line when its work cannot go on."""
+    try:
+        yield
+    except* LeadstreamError as group:
+        # There is nothing to tidy up: what was not committed is aborted by the lane's next owner. Faust would
+        # print the same error as several pages of tracebacks, and end with exit code 0.
+        log.last_words(str(_first_error(group)))
+        os._exit(1)
 
 
 def _first_error(group: BaseExceptionGroup[LeadstreamError]) -> BaseException:

@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from typing import NamedTuple
 
+from leadstream import metrics
 from leadstream.transaction import Packed, TransactionalProducer
 from producer.ledger import Ledger, LedgerEntry
+
+
+class Tally(NamedTuple):
+    """What a transaction adds to what was counted of a source (``leadstream.metrics``)."""
+
+    source: str
+    rows: int
+    dead_letters: Mapping[str, int]
+    """By the code of their reason."""
 
 
 class Commits:
@@ -23,14 +35,14 @@ class Commits:
         self._ledger = ledger
         self._under_way: asyncio.Task[None] | None = None
 
-    async def start(self, entry: LedgerEntry) -> None:
+    async def start(self, entry: LedgerEntry, tally: Tally) -> None:
         """Begin to commit what was added to the producer, ``entry`` included, as soon as the commit before has ended.
 
         Raises:
             FencedError, TransientError: that one failed.
         """
         await self.end()
-        self._under_way = asyncio.create_task(self._commit(entry, self._producer.pack()))
+        self._under_way = asyncio.create_task(self._commit(entry, tally, self._producer.pack()))
 
     async def end(self) -> None:
         """Wait until no commit is under way. Whoever is cancelled here, cancels it.
@@ -48,9 +60,11 @@ class Commits:
             self._under_way.cancel()
             await asyncio.gather(self._under_way, return_exceptions=True)
 
-    async def _commit(self, entry: LedgerEntry, packed: Packed) -> None:
+    async def _commit(self, entry: LedgerEntry, tally: Tally, packed: Packed) -> None:
         async with self._gate:
             await self._producer.begin()
             await self._producer.commit(packed=packed)
         self._ledger.put(entry)
         self.committed = entry
+        metrics.ROWS.labels(tally.source).inc(tally.rows)
+        metrics.count_dead_letters(tally.source, tally.dead_letters)

@@ -6,8 +6,12 @@ import asyncio
 import contextlib
 import functools
 import time
+from collections.abc import Collection
 
+from leadstream import metrics
 from leadstream.errors import BadRecordError, FencedError, TransientError
+from leadstream.health import HEALTH
+from leadstream.lanes import lane_part
 from leadstream.log import get_logger
 from leadstream.retry import forever
 from leadstream.transaction import TransactionalProducer
@@ -32,6 +36,7 @@ class ProducerLane:
     def __init__(self, context: ProducerContext, lane: int) -> None:
         self._context = context
         self._lane = lane
+        self._part = lane_part(lane)
         self._ledger = Ledger()
         self._restored = False
         self._ended = False
@@ -52,6 +57,11 @@ class ProducerLane:
             self._wake.set()
         return True
 
+    @property
+    def pending(self) -> Collection[Arrival]:
+        """What was offered and is not settled yet."""
+        return self._pending.values()
+
     def look_again(self) -> None:
         """The sources have changed: loads that were held, or had no source, may go on now."""
         self._look_again = True
@@ -68,6 +78,7 @@ class ProducerLane:
                 arrival.tell(settled=False)
 
     async def _own(self, gate: asyncio.Lock) -> None:
+        HEALTH.expect(self._part)
         producer = TransactionalProducer(self._context.settings.kafka, f"leadstream-producer-{self._lane}")
         try:
             # The id first (it fences the lane's former owner), what the ledger says after.
@@ -84,6 +95,7 @@ class ProducerLane:
             raise
         except TransientError as exc:
             log.warning("lane_restarts", lane=self._lane, why=str(exc))
+            metrics.LANE_RESTARTS.inc()
         finally:
             await asyncio.shield(producer.abort())
 
@@ -92,6 +104,7 @@ class ProducerLane:
             if self._look_again:
                 self._look_again = False
                 await self._offer_unfinished()
+            HEALTH.turned(self._part)
             arrival = self._next()
             if arrival is None:
                 self._wake.clear()
@@ -109,7 +122,8 @@ class ProducerLane:
                     if producer.is_damaged:
                         raise
                     producer.discard()
-                    log.warning("file_put_off", lane=self._lane, bucket=arrival.bucket, why=str(exc))
+                    source = source_name(self._context.catalog.match(arrival.key), arrival.key)
+                    log.warning("file_put_off", lane=self._lane, source=source, bucket=arrival.bucket, why=str(exc))
                     continue
             del self._pending[name]
             self._retry.pop(name, None)
@@ -123,7 +137,7 @@ class ProducerLane:
             try:
                 arrival = await forever(ask, what="S3")
             except BadRecordError as exc:
-                log.warning("unfinished_object_unreadable", load_id=entry.load_id, why=str(exc))
+                log.warning("unfinished_object_unreadable", load_id=entry.load_id, source=entry.source, why=str(exc))
                 continue
             if arrival is None or arrival.etag != entry.etag:
                 if entry.status != "splitting":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from leadstream import kafka
+from leadstream import kafka, metrics
 from leadstream.garbage import collect_rarely
 from leadstream.lanes import LaneGroup
 from leadstream.log import get_logger
@@ -92,11 +92,25 @@ class ProducerService:
         while True:
             await asyncio.sleep(1.0)
             self._catalog.refresh()  # a load that began may have done so before us
+            self._report_waiting_files()
             if self._catalog.configs is not followed:
                 followed = self._catalog.configs
                 log.info("sources_changed", sources=sorted(followed))
                 for lane in self._lanes.values():
                     lane.look_again()
+
+    def _report_waiting_files(self) -> None:
+        waiting: dict[str, list[float]] = {}
+        for lane in self._lanes.values():
+            for arrival in lane.pending:
+                source = self._catalog.match(arrival.key)
+                name = source.name if source else metrics.UNKNOWN_SOURCE
+                waiting.setdefault(name, []).append(arrival.last_modified.timestamp())
+        metrics.FILES_WAITING.clear()
+        metrics.OLDEST_FILE_WAITING.clear()
+        for name, times in waiting.items():
+            metrics.FILES_WAITING.labels(name).set(len(times))
+            metrics.OLDEST_FILE_WAITING.labels(name).set(min(times))
 
     def _offer(self, group: LaneGroup, arrival: Arrival) -> bool:
         """Give an arrival to the lane of its source; False when another process has that lane."""

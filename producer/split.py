@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 from leadstream.errors import BadRecordError, TransientError
+from leadstream.health import HEALTH
+from leadstream.lanes import lane_part
 from leadstream.log import get_logger
+from leadstream.metrics import UNKNOWN_SOURCE
 from leadstream.partitioning import lane_of
 from leadstream.sources import SourceConfig
 from leadstream.transaction import TransactionalProducer
 from producer.approvals import approved_loads
 from producer.arrivals import Arrival
-from producer.commits import Commits
+from producer.commits import Commits, Tally
 from producer.context import ProducerContext
 from producer.dialect import format_of
 from producer.drift import judge
@@ -69,6 +73,8 @@ class LoadSplit:
         self._rows = self._entry.rows
         self._dead_letters = self._entry.dead_letters
         self._unkeyed = self._entry.unkeyed
+        self._codes: Counter[str] = Counter()
+        """Reasons of the dead letters that no transaction has taken in yet."""
         self._partition_rows = list(self._entry.partition_rows)
         self._outdated = ledger.outdated_versions(self._entry, self._source.version if self._source else "")
         self._splitter = Splitter(
@@ -124,6 +130,7 @@ class LoadSplit:
     async def _take(self, events: Iterator[Event]) -> LedgerEntry | None:
         """Put events into the transaction, committing when it is large; gives the ledger entry of a held load."""
         limit = self._context.settings.producer.rows_per_transaction
+        HEALTH.turned(lane_part(self._lane))
         for event in events:
             if isinstance(event, Rows):
                 self._add_rows(event.after(self._rows_before))
@@ -264,6 +271,8 @@ class LoadSplit:
 
     async def _start_commit(self, status: str, *, reason_code: str = "", reason: str = "") -> None:
         version = self._source.version if self._source else ""
+        tally = Tally(self._source.name if self._source else UNKNOWN_SOURCE, self._rows - self._entry.rows, self._codes)
+        self._codes = Counter()
         self._entry = self._entry.changed(
             _now(),
             status=status,
@@ -279,11 +288,12 @@ class LoadSplit:
         )
         value = self._context.ledger_encoder.encode(self._entry.to_record())
         self._producer.add(topics.LEDGER, self._lane, self._entry.load_id.encode(), value)
-        await self._commits.start(self._entry)
+        await self._commits.start(self._entry, tally)
 
     async def _forget_uncommitted(self) -> None:
         await self._commits.end()
         self._producer.discard()
+        self._codes.clear()
         self._entry = self._commits.committed
         self._rows = self._entry.rows
         self._dead_letters = self._entry.dead_letters
@@ -300,6 +310,7 @@ class LoadSplit:
     def _add_dead_letter(self, stage: Stage, reason: Reason, row_number: int, line_number: int, value: bytes) -> None:
         if row_number:  # a letter about the whole file is none of its rows
             self._dead_letters += 1
+        self._codes[reason.code] += 1
         self._producer.add(
             topics.DEAD_LETTERS,
             self._lane,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 
+from leadstream.metrics import UNKNOWN_SOURCE
 from schemas.headers import CONNECT, LEADSTREAM, LetterEvent, to_dict
 
 COLUMNS = (
@@ -14,6 +16,7 @@ COLUMNS = (
     *("bucket", "object_key", "object_version", "stage", "reasons", "reason_code", "message"),
     *("raw_topic", "raw_partition", "raw_offset", "mapping_version", "replay_id", "key", "value", "failed_at"),
 )
+_SOURCE, _STAGE, _CODE = (COLUMNS.index(name) for name in ("source", "stage", "reason_code"))
 STAGE_WRITE = "WRITE"
 """The stage of what Postgres would not take; the other stages are those of schemas.headers."""
 MAX_NAME_CHARACTERS = 200
@@ -87,6 +90,13 @@ def from_write_failure(message: Any, record: dict[str, Any] | None, code: str, w
         message.value,
         _moment(message.timestamp),
     )
+
+
+def write_failures(rows: Iterable[Row]) -> Iterator[tuple[str, str]]:
+    """Source and code of those among the rows that :func:`from_write_failure` made."""
+    for row in rows:
+        if row[_STAGE] == STAGE_WRITE:
+            yield row[_SOURCE] or UNKNOWN_SOURCE, row[_CODE]
 
 
 def event_of(message: Any) -> Event | None:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import time
 from collections.abc import Coroutine
 from typing import Any, Self
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaError
 
-from leadstream import kafka
+from leadstream import kafka, metrics
 from leadstream.errors import BadRecordError, ConfigError, FencedError
+from leadstream.health import HEALTH
 from leadstream.log import get_logger
-from leadstream.retry import forever
+from leadstream.retry import forever, working
 from leadstream.settings import Settings
 from schemas.codec import Decoder
 from schemas.records import parsed
@@ -23,6 +25,7 @@ from schemas.topics import CANONICAL, DEAD_LETTERS, LOADS
 from sink import dead_letters
 from sink.batch import Batch
 from sink.lead_changes import ChangeReader
+from sink.load_report import show_loads
 from sink.postgres_output import PostgresOutput
 
 GROUP_ID = "leadstream-sink"
@@ -38,6 +41,8 @@ HANDOVER_SECONDS = 5.0
 COMMIT_TIMEOUT_SECONDS = 5.0
 STOP_TIMEOUT_SECONDS = 5.0
 CANCEL_AGAIN_SECONDS = 1.0
+PART = "the partitions"
+LOADS_REPORT_INTERVAL_SECONDS = 5.0
 RECORDS_AT_ONCE = 100
 """Are decoded before the write under way gets its turn."""
 
@@ -60,6 +65,10 @@ class SinkLoop:
         self._leads = ChangeReader(registry)
         self._steps = Decoder(registry, parsed("load_step"))
         self._positions: dict[TopicPartition, int] = {}
+        self._written: dict[TopicPartition, int] = {}
+        self._lag = metrics.LagReport()
+        self._reports_loads = settings.sink.http_port is not None
+        self._loads_report_due = 0.0
         self._generation = 0
         """Grows with each rebalance: what was polled before it is not written after it."""
         self._placed_generation = 0
@@ -82,12 +91,14 @@ class SinkLoop:
             max_poll_interval_ms=MAX_POLL_INTERVAL_MILLISECONDS,
         )
         self._positions = {}
+        HEALTH.expect(PART)
         try:
             with kafka.errors_translated():
                 await consumer.start()
                 consumer.subscribe(list(TOPICS), listener=_Listener(self, consumer))
                 await self._work(consumer)
         finally:
+            self._lag.clear()
             with contextlib.suppress(Exception):
                 async with asyncio.timeout(STOP_TIMEOUT_SECONDS):
                     await consumer.stop()
@@ -106,19 +117,36 @@ class SinkLoop:
                         await self._take_places(consumer)
                 elif polled:
                     # 10. Decode
-                    batch = await forever(functools.partial(self._decode, polled), what="schema registry")
+                    batch = await forever(functools.partial(self._decode, polled), what="the registry")
                     await writing.ended()
                     writing.start(self._write(consumer, batch, generation))
                 else:
                     await writing.ended()
                     await forever(self._output.flush, what="Postgres")
+                    await self._report_loads()
+                if generation == self._generation == self._placed_generation and kafka.is_member(consumer):
+                    HEALTH.turned(PART)
+                    working()
+                    unwritten = {where: at - self._written[where] for where, at in self._positions.items()}
+                    await self._lag.show(consumer, self._positions, unwritten)
 
     async def _write(self, consumer: AIOKafkaConsumer, batch: Batch, generation: int) -> None:
         async with self._batch_in_hand:
             if generation != self._generation:
                 return  # the partitions were given away: who has them now reads this batch again
             # 11. Deliver, in one database transaction with the offsets
-            await forever(lambda: self._deliver(batch, generation), what="Postgres")
+            begun_at = time.monotonic()
+            try:
+                await forever(lambda: self._deliver(batch, generation), what="Postgres")
+            except FencedError:
+                metrics.failed()
+                raise
+            metrics.committed(time.monotonic() - begun_at)
+            metrics.RECORDS_WRITTEN.labels(CANONICAL).inc(len(batch.changes))
+            metrics.RECORDS_WRITTEN.labels(LOADS).inc(len(batch.steps))
+            metrics.RECORDS_WRITTEN.labels(DEAD_LETTERS).inc(len(batch.dead_letters) + len(batch.letter_events))
+            self._written |= batch.following
+            await self._report_loads()
         # 12. Commit: the transaction has; Kafka is told for the tools that show lag
         with contextlib.suppress(KafkaError, TimeoutError):
             async with asyncio.timeout(COMMIT_TIMEOUT_SECONDS):
@@ -142,6 +170,9 @@ class SinkLoop:
                 consumer.seek(partition, offset)
             consumer.resume(*partitions)
             self._positions = offsets
+            self._written = dict(offsets)
+            metrics.LANES.set(len(offsets))
+            metrics.REBALANCES.inc()
             self._placed_generation = generation
             log.info("partitions_assigned", partitions=len(offsets))
 
@@ -176,6 +207,13 @@ class SinkLoop:
             place = {"topic": message.topic, "partition": message.partition, "offset": message.offset}
             log.error("record_undecodable", **place, why=exc.message)
             batch.dead_letters.append(dead_letters.from_write_failure(message, None, exc.code, exc.message))
+
+    async def _report_loads(self) -> None:
+        """Where the loads stand, for the metrics; in turn with the batches, since there is one connection."""
+        if not self._reports_loads or time.monotonic() < self._loads_report_due:
+            return
+        show_loads(await forever(self._output.load_summary, what="Postgres"))
+        self._loads_report_due = time.monotonic() + LOADS_REPORT_INTERVAL_SECONDS
 
     async def _deliver(self, batch: Batch, generation: int) -> None:
         if generation != self._generation:

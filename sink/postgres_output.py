@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections import defaultdict
-from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import asyncpg
 import orjson
 from aiokafka import TopicPartition
 
+from leadstream import metrics
 from leadstream.errors import BadRecordError, ConfigError, FatalError, FencedError, TransientError
 from leadstream.log import get_logger
 from schemas.replays import RECEIPT_FIELDS, REPLAY_STEPS
@@ -138,6 +139,13 @@ class PostgresOutput:
                 await connection.execute(query("flush"))
             self._is_flushed = True
 
+    async def load_summary(self) -> list[Mapping[str, Any]]:
+        """Where the loads stand, by source and status: see the query of that name."""
+        self._check_places()
+        async with self._session() as connection:
+            rows: list[Mapping[str, Any]] = await connection.fetch(query("load_summary"))
+        return rows
+
     def _check_places(self) -> None:
         if self._is_behind:
             raise FencedError("the connection to Postgres was lost", hint="the offsets there are read again")
@@ -159,6 +167,8 @@ class PostgresOutput:
                 await connection.execute(query("settle_letters"), told)
             await self._write_loads(connection, batch, counts)
             await self._advance_offsets(connection, batch)
+        for (source, code), number in Counter(dead_letters.write_failures(letters)).items():
+            metrics.count_dead_letters(source, {code: number})
 
     async def _write_changes(self, connection: Any, changes: Sequence[Change], counts: dict[str, list[int]]) -> None:
         if not changes:

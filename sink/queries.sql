@@ -58,6 +58,24 @@ FROM unnest($1::text[], $2::integer[], $3::bigint[], $4::bigint[])
 WHERE (sink_offsets.topic, sink_offsets.partition) = (moves.topic, moves.partition)
     AND sink_offsets.next_offset = moves.expected;
 
+-- name: load_summary
+-- How many loads there are by source and status; how many of them are unsettled (under way; or held, broken or, within
+-- the last week, failed, and no newer file of the source is done), when the oldest of those began (seconds since 1970),
+-- and the held deletes. Files that no source claims are 'unknown': whoever drops files has named their folders.
+SELECT source, status, count(*) AS loads,
+    count(*) FILTER (WHERE unsettled) AS unsettled,
+    extract(epoch FROM min(started_at) FILTER (WHERE unsettled))::double precision AS oldest,
+    sum(deletes_held)::bigint AS deletes_held
+FROM (
+    SELECT CASE mapping_version WHEN '' THEN 'unknown' ELSE source END AS source, status, started_at, deletes_held,
+        status IN ('splitting', 'processing')
+        OR (status IN ('held', 'broken') OR status = 'failed' AND started_at > now() - interval '7 days')
+        AND load_seq > coalesce(max(load_seq) FILTER (WHERE status = 'done') OVER (PARTITION BY source), -1)
+        AS unsettled
+    FROM loads
+) AS judged
+GROUP BY source, status;
+
 -- name: wait_for_disk
 -- The commit of this transaction is answered when it is on the disk, and all before it.
 SET LOCAL synchronous_commit = on;

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from leadstream import kafka
+from leadstream import kafka, metrics
 from leadstream.errors import ConfigError, FencedError
 from leadstream.garbage import collect_rarely
 from leadstream.log import get_logger
@@ -45,6 +45,7 @@ class SinkService:
                     await forever(loop.run, what="Kafka")
                 except FencedError as exc:
                     log.warning("fenced", why=str(exc))
+                    metrics.FENCED.inc()
         finally:
             await output.close()
             await registry.close()

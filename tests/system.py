@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -14,10 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import aioboto3
+import aiohttp
 import asyncpg
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from leadstream.settings import RegistrySettings, TopicSettings
+from leadstream.stack.ports import HIGHEST_PORT, LOWEST_PORT, is_free
 from schemas.codec import Decoder
 from schemas.headers import Kind, to_dict
 from schemas.registry import Registry
@@ -25,7 +28,8 @@ from schemas.registry import Registry
 ROOT = Path(__file__).parent.parent
 VENDOR_DATA = ROOT.parent / "shared" / "data"
 """Real vendor files, where a checkout has them beside it; they are never part of the repository."""
-STAGES = ("produce", "process", "sink")
+HTTP_PORT = {"produce": "PRODUCER_HTTP_PORT", "process": "PROCESSOR_HTTP_PORT", "sink": "SINK_HTTP_PORT"}
+STAGES = tuple(HTTP_PORT)
 PATIENCE = 3
 """Every wait is this many times as long as it takes on a machine of one's own: only a test that fails waits for it."""
 FINISHED = {"done", "held", "failed", "broken"}
@@ -49,9 +53,14 @@ class System:
         self._folder = folder
         self._stages: dict[str, subprocess.Popen[bytes]] = {}
         self._arguments: dict[str, tuple[str, dict[str, str]]] = {}
+        self.ports: dict[str, int] = {}
+        """Where each stage answers how it does, by its name."""
 
     def start(self, stage: str, name: str = "", **environment: str) -> None:
         """Start a stage; ``name`` tells several of one kind apart."""
+        if (name or stage) not in self.ports:
+            self.ports[name or stage] = free_port(set(self.ports.values()))
+        environment = {HTTP_PORT[stage]: str(self.ports[name or stage]), **environment}
         self._arguments[name or stage] = (stage, environment)
         with (self._folder / f"{name or stage}.log").open("ab") as log:
             self._stages[name or stage] = subprocess.Popen(
@@ -62,6 +71,14 @@ class System:
                 stdout=log,
                 stderr=log,
             )
+
+    async def ask(self, name: str, path: str) -> tuple[int, str]:
+        """HTTP status and body of what a stage answers."""
+        async with (
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(10)) as session,
+            session.get(f"http://127.0.0.1:{self.ports[name]}{path}") as answer,
+        ):
+            return answer.status, await answer.text()
 
     def kill(self, name: str) -> None:
         """SIGKILL: no goodbye."""
@@ -228,6 +245,14 @@ class System:
     async def leads(self, source: str) -> list[dict[str, Any]]:
         """The live leads of a source in Postgres, by key."""
         return await self.sql("select * from leads where source = $1 and deleted_at is null order by lead_key", source)
+
+
+def free_port(taken: set[int]) -> int:
+    """A port that no server listens on and no client is given as its own."""
+    while True:
+        port = random.randint(LOWEST_PORT, HIGHEST_PORT)
+        if port not in taken and is_free(port):
+            return port
 
 
 async def check_exactly_once(system: System, source: str, load: dict[str, Any], rows: int) -> None:

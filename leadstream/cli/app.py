@@ -11,6 +11,7 @@ from typing import Any
 
 import typer
 
+from leadstream import log
 from leadstream.cli import (
     EXIT_INTERRUPTED,
     dead_letters,
@@ -105,7 +106,7 @@ def run(arguments: Sequence[str]) -> int:
 def _report(message: str, code: int) -> int:
     if session.is_verbose():
         traceback.print_exc()
-    typer.echo(f"error: {message}", err=True)
+    log.last_words(message)
     return code
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from leadstream import log
-from leadstream.settings import Settings, settings, stack_environment
+from leadstream.settings import Settings, log_format, settings, stack_environment
 
 Result = TypeVar("Result")
 
@@ -27,15 +27,14 @@ def is_verbose() -> bool:
     return _verbose
 
 
-def start() -> Settings:
-    """Settings of this command, with logs set up as they say.
+def start(stage: str = "") -> Settings:
+    """Settings of this command, with logs set up as they say; ``stage``: what its log lines are signed with.
 
     Raises:
         ConfigError: a setting cannot be used.
     """
-    current = settings()
-    log.configure(current.log_format, verbose=_verbose)
-    return current
+    log.configure(log_format(), verbose=_verbose, stage=stage)
+    return settings()
 
 
 def use_stack(home: Path) -> Settings:

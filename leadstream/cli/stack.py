@@ -22,7 +22,8 @@ from leadstream.errors import ConfigError, FatalError, LeadstreamError
 from leadstream.settings import PostgresSettings
 from leadstream.stack.home import StackRecord, make_home, read_stack_record
 
-STAGES = ("produce", "process", "sink")
+STAGES = {"produce": "PRODUCER_HTTP_PORT", "process": "PROCESSOR_HTTP_PORT", "sink": "SINK_HTTP_PORT"}
+"""The stages, and by which variable each is told the port it answers on."""
 STOP_TIMEOUT_SECONDS = 90
 RECENT_LOADS = 5
 READY_DESCRIPTOR = "LEADSTREAM_READY_FD"
@@ -169,6 +170,7 @@ def stop(home: Path) -> bool:
 
 async def _supervise(home: Path) -> None:
     # Starting a stack imports the Java library; no other command should pay for that.
+    from leadstream.stack.ports import choose_ports
     from leadstream.stack.supervisor import Stack
 
     view = open_view()
@@ -178,8 +180,11 @@ async def _supervise(home: Path) -> None:
         await stack.start(view.on_event)
         settings = session.use_stack(home)
         await prepare(settings)
-        for stage in STAGES:
-            await stack.add_process(stage, [sys.executable, "-m", "leadstream", stage])
+        ports = choose_ports(home / "stage-ports.json", STAGES)
+        for stage, variable in STAGES.items():
+            port = int(os.environ.get(variable, ports[stage]))
+            argv = [sys.executable, "-m", "leadstream", stage]
+            await stack.add_process(stage, argv, {variable: str(port)}, port)
         _say_ready()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(stack.wait_failed())
@@ -246,6 +251,7 @@ def _print_places(home: Path, record: StackRecord) -> None:
         "registry": record.environment.get("SCHEMA_REGISTRY_URL"),
         "S3": f"{record.environment.get('S3_ENDPOINT_URL')}, bucket {record.environment.get('S3_BUCKET')}",
         "Postgres": 'psql "$(leadstream dsn)"',
+        "metrics": ", ".join(f"http://127.0.0.1:{record.parts[stage]['port']}/metrics" for stage in STAGES),
         "logs": home / "logs",
     }
     typer.echo(f"leadstream is up in {home} (pid {record.pid})")

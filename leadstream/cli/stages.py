@@ -9,6 +9,7 @@ import sys
 from collections.abc import Coroutine
 from typing import Any
 
+from leadstream import web
 from leadstream.cli import session
 
 
@@ -22,7 +23,11 @@ def produce() -> None:
     """
     from producer.service import ProducerService
 
-    session.run(_until_stopped(ProducerService(session.start()).run()))
+    settings = session.start("producer")
+    service = ProducerService(settings)
+    session.run(
+        _until_stopped(service.run(), web.answering("producer", settings.http_host, settings.producer.http_port))
+    )
 
 
 def process() -> None:
@@ -33,14 +38,15 @@ def process() -> None:
       leadstream process
       PROCESSOR_WEB_PORT=6066 leadstream process
     """
-    settings = session.start()
-    web = ["--web-port", str(settings.processor.web_port)] if settings.processor.web_port else ["--without-web"]
+    settings = session.start("processors")
+    faust_web = ["--web-port", str(settings.processor.web_port)] if settings.processor.web_port else ["--without-web"]
     datadir = settings.home.absolute() / "faust"
     datadir.mkdir(parents=True, exist_ok=True)
     # Faust's own program, in this process: signals and the exit code are the worker's, and only one start to wait for.
     from faust.cli.faust import cli
 
-    sys.argv = ["faust", "--quiet", "--loglevel", "warn", "--datadir", str(datadir), "-A", "processors", "worker", *web]
+    sys.argv = ["faust", "--quiet", "--loglevel", "warn", "--datadir", str(datadir), "-A", "processors", "worker"]
+    sys.argv += faust_web
     cli()
 
 
@@ -54,14 +60,24 @@ def sink() -> None:
     """
     from sink.service import SinkService
 
-    session.run(_until_stopped(SinkService(session.start()).run()))
+    settings = session.start("sink")
+    service = SinkService(settings)
+    session.run(_until_stopped(service.run(), web.answering("sink", settings.http_host, settings.sink.http_port)))
 
 
-async def _until_stopped(work: Coroutine[Any, Any, None]) -> None:
-    """Work until it ends by itself, or until SIGINT or SIGTERM cancels it."""
-    task = asyncio.ensure_future(work)
+async def _until_stopped(
+    work: Coroutine[Any, Any, None], answering: contextlib.AbstractAsyncContextManager[None]
+) -> None:
+    """Work, and answer how the work goes, until it ends by itself, or until SIGINT or SIGTERM cancels it."""
+    task = asyncio.ensure_future(_work(work, answering))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, task.cancel)
     with contextlib.suppress(asyncio.CancelledError):
         await task
+
+
+async def _work(work: Coroutine[Any, Any, None], answering: contextlib.AbstractAsyncContextManager[None]) -> None:
+    with contextlib.closing(work):
+        async with answering:
+            await work

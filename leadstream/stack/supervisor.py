@@ -68,7 +68,7 @@ class Part:
 
 @dataclass
 class Stage:
-    """A process of leadstream itself under the stack's supervision: no port, ready as soon as it runs."""
+    """A process of leadstream itself under the stack's supervision: ready as soon as it runs."""
 
     name: str
     start: Command
@@ -154,10 +154,12 @@ class Stack:
     ) -> None:
         await self.stop()
 
-    async def add_process(self, name: str, argv: Sequence[str], env: Mapping[str, str] | None = None) -> None:
+    async def add_process(
+        self, name: str, argv: Sequence[str], env: Mapping[str, str] | None = None, port: int | None = None
+    ) -> None:
         """Run one more process (a stage of leadstream) with the stack's addresses in its environment.
 
-        It works in the directory of this process; its log is ``<home>/logs/<name>.log``.
+        It works in the directory of this process; its log is ``<home>/logs/<name>.log``. ``port``: where it answers.
 
         Raises:
             ConfigError: there is a part of that name.
@@ -168,7 +170,7 @@ class Stack:
         home = {"LEADSTREAM_HOME": str(self.home)}
         command = Command(argv, Path.cwd(), {**self.environment, **home, **(env or {})})
         try:
-            await self._start_in_order(Stage(name, command))
+            await self._start_in_order(Stage(name, command, port))
         except LeadstreamError:
             del self.parts[name]
             raise

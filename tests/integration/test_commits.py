@@ -17,12 +17,14 @@ from leadstream.settings import KafkaSettings
 from leadstream.stack.supervisor import Stack
 from leadstream.transaction import TransactionalProducer
 from producer.arrivals import Arrival
-from producer.commits import Commits
+from producer.commits import Commits, Tally
 from producer.ledger import Ledger, LedgerEntry
 from schemas.topics import Topic
 
 PATIENCE_SECONDS = 20.0
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
+
+TALLY = Tally("made-up", 0, {})
 
 
 @dataclass
@@ -82,14 +84,14 @@ async def lane(stack: Stack) -> AsyncIterator[Lane]:
 async def test_what_is_added_while_a_commit_is_on_its_way_belongs_to_the_next_one(lane: Lane) -> None:
     """A transaction holds the rows that its ledger entry counts, no more: else a restart would send them twice."""
     await lane.gate.acquire()
-    await lane.commits.start(lane.add(b"1", b"2"))
+    await lane.commits.start(lane.add(b"1", b"2"), TALLY)
     second = lane.add(b"3")
     await asyncio.sleep(0)
     assert await lane.outcome(0) == ([], 0)
     lane.gate.release()
     await lane.commits.end()
     assert await lane.outcome(2) == ([b"1", b"2"], 2)
-    await lane.commits.start(second)
+    await lane.commits.start(second, TALLY)
     await lane.commits.end()
     assert await lane.outcome(3) == ([b"1", b"2", b"3"], 3)
 
@@ -97,8 +99,8 @@ async def test_what_is_added_while_a_commit_is_on_its_way_belongs_to_the_next_on
 async def test_the_next_commit_waits_for_the_one_before(lane: Lane) -> None:
     """However fast rows are split, at most two transactions are in memory, and they are committed in their order."""
     await lane.gate.acquire()
-    await lane.commits.start(lane.add(b"1"))
-    second = asyncio.create_task(lane.commits.start(lane.add(b"2")))
+    await lane.commits.start(lane.add(b"1"), TALLY)
+    second = asyncio.create_task(lane.commits.start(lane.add(b"2"), TALLY))
     await asyncio.sleep(0.1)
     assert not second.done()
     lane.gate.release()
@@ -109,13 +111,13 @@ async def test_the_next_commit_waits_for_the_one_before(lane: Lane) -> None:
 
 async def test_a_commit_that_is_refused_is_told_to_whoever_comes_next(lane: Lane) -> None:
     """Another process has the lane: nothing of this one is seen, and the ledger in memory does not count it."""
-    await lane.commits.start(lane.add(b"1"))
+    await lane.commits.start(lane.add(b"1"), TALLY)
     await lane.commits.end()
     successor = TransactionalProducer(lane.settings, lane.name)
     await successor.start()
-    await lane.commits.start(lane.add(b"zombie"))
+    await lane.commits.start(lane.add(b"zombie"), TALLY)
     with pytest.raises(FencedError):
-        await lane.commits.start(lane.add(b"zombie, too"))
+        await lane.commits.start(lane.add(b"zombie, too"), TALLY)
     with pytest.raises(FencedError):
         await lane.commits.end()
     assert lane.producer.is_damaged
@@ -127,7 +129,7 @@ async def test_a_commit_that_is_refused_is_told_to_whoever_comes_next(lane: Lane
 async def test_a_lane_that_is_given_away_commits_nothing_afterwards(lane: Lane, by_waiter: bool) -> None:
     """The gate is held while lanes are given out; the commit that waits for it ends with its lane's task."""
     await lane.gate.acquire()
-    await lane.commits.start(lane.add(b"late"))
+    await lane.commits.start(lane.add(b"late"), TALLY)
     if by_waiter:
         waiter = asyncio.create_task(lane.commits.end())
         await asyncio.sleep(0)

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import shutil
 import subprocess
+import sys
 from importlib import metadata
 
 import pytest
 from ruamel.yaml import YAML
 
+from leadstream import web
+from leadstream.health import HEALTH
 from leadstream.settings import (
     KafkaSettings,
     PostgresSettings,
+    ProcessorSettings,
+    ProducerSettings,
     RegistrySettings,
     S3Settings,
     Settings,
+    SinkSettings,
 )
-from tests.system import ROOT
+from tests.system import ROOT, free_port
 
 COMPOSE = YAML(typ="safe").load((ROOT / "docker-compose.yml").read_text())
 SERVICES = COMPOSE["services"]
@@ -50,7 +57,10 @@ def test_a_stage_is_given_only_settings_that_exist(stage: str) -> None:
     """A misspelt variable would silently leave the default in place."""
     known = {
         f"{cls.model_config.get('env_prefix')}{name}".upper()
-        for cls in (Settings, KafkaSettings, RegistrySettings, S3Settings, PostgresSettings)
+        for cls in (
+            *(Settings, KafkaSettings, RegistrySettings, S3Settings, PostgresSettings),
+            *(ProducerSettings, ProcessorSettings, SinkSettings),
+        )
         for name in cls.model_fields
     }
     assert set(SERVICES[stage]["environment"]) <= known
@@ -61,7 +71,56 @@ def test_every_folder_the_image_copies_exists_and_it_does_not_run_as_root() -> N
     lines = (ROOT / "Dockerfile").read_text().splitlines()
     copied = [word for line in lines if line.startswith("COPY") and "--from" not in line for word in line.split()[1:-1]]
     assert all((ROOT / path).exists() for path in copied if not path.startswith("--"))
-    assert "USER leadstream" in lines
+    assert [line for line in lines if line.startswith("USER")] == ["USER 10001:10001"]
+    assert lines.index("USER 10001:10001") > max(n for n, line in enumerate(lines) if line.startswith(("RUN", "COPY")))
+
+
+def test_the_base_image_is_named_by_its_full_version_and_nothing_secret_is_baked_in() -> None:
+    """A build tomorrow starts from the same base; what an image holds, everybody who can pull it can read."""
+    text = (ROOT / "Dockerfile").read_text()
+    (base,) = re.findall(r"^ARG BASE=(\S+)$", text, re.MULTILINE)
+    assert re.fullmatch(r"python:3\.11\.\d+-slim-[a-z]+", base)
+    assert re.findall(r"^FROM (\S+)", text, re.MULTILINE) == ["${BASE}", "${BASE}"]
+    assert not re.search(r"PASSWORD|SECRET|DSN|ACCESS_KEY", text)
+    ignored = (ROOT / ".dockerignore").read_text().splitlines()
+    assert ignored[0] == "*" and not [line for line in ignored if line.startswith("!.")]
+
+
+@pytest.mark.parametrize("stage", ["producer", "processors", "sink", "migrate"])
+def test_a_container_of_ours_can_write_nothing_and_gain_nothing(stage: str) -> None:
+    """Who breaks into a stage finds no place to keep a program, and no way to more rights than it has."""
+    service = SERVICES[stage]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"] and "cap_add" not in service and "privileged" not in service
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    (scratch,) = service["tmpfs"]
+    assert scratch.startswith("/tmp:size=") and {"noexec", "nosuid", "nodev"} <= set(
+        scratch.partition(":")[2].split(",")
+    )
+    assert "volumes" not in service and "ports" not in service
+    if stage != "migrate":
+        assert "/readyz" in service["healthcheck"]["test"][-1]
+
+
+async def test_the_health_check_of_the_containers_fails_while_a_stage_is_not_ready() -> None:
+    """It is run as it stands in docker-compose.yml, but for the port."""
+    port = free_port(set())
+    _cmd, _python, *arguments = SERVICES["sink"]["healthcheck"]["test"]
+    arguments = [argument.replace(":9100/", f":{port}/") for argument in arguments]
+
+    async def exit_code() -> int:
+        done = await asyncio.to_thread(subprocess.run, [sys.executable, *arguments], capture_output=True, check=False)
+        return done.returncode
+
+    assert await exit_code() == 1
+    async with web.answering("sink", "127.0.0.1", port):
+        HEALTH.outage_begins("a test", "the moon")
+        assert await exit_code() == 1
+        HEALTH.outage_ends("a test")
+        HEALTH.expect("a lane")
+        HEALTH.turned("a lane")
+        assert await exit_code() == 0
+    HEALTH.forget("a lane")
 
 
 def test_docker_compose_accepts_the_file() -> None:
