@@ -23,6 +23,8 @@ from leadstream.text import clean, clean_header, hint_for
 from schemas.records import lead_fields
 
 VERSION_HEX_DIGITS = 12
+MAX_KEY_CHARACTERS = 500
+"""In UTF-8, with its source's name, less than the 2,704 bytes that an index of Postgres takes."""
 HINT_MARK = " → "
 FUNCTION = "function"
 """The transform whose argument names Python code, which is part of what a mapping means."""
@@ -51,8 +53,15 @@ def _encoding(value: object) -> object:
     if isinstance(value, str):
         try:
             codecs.lookup(value)
-        except LookupError as exc:
+            "a".encode(value)  # refuses what is no encoding of text, such as hex
+        except (LookupError, UnicodeError) as exc:
             raise ValueError(f"unknown encoding {value!r}{HINT_MARK}e.g. utf-8, utf-16, windows-1252") from exc
+    return value
+
+
+def _character(value: object) -> object:
+    if isinstance(value, str) and value in ("\r", "\n"):
+        raise ValueError(f"{value!r} ends a line{HINT_MARK}name another character")
     return value
 
 
@@ -83,6 +92,7 @@ def _whole_transform(value: object) -> object:
 Pattern = Annotated[str, BeforeValidator(_pattern)]
 ColumnName = Annotated[str, Field(min_length=1)]
 CanonicalField = Annotated[str, BeforeValidator(_canonical)]
+Character = Annotated[str, BeforeValidator(_character), Field(min_length=1, max_length=1)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -102,14 +112,23 @@ class KeyPart(_Part):
 class FormatSpec(_Part):
     """How a file is written, where that cannot be seen from the file itself."""
 
-    delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
+    delimiter: Character | None = None
     """What parts the cells; found from the first lines when not given."""
-    quotechar: Annotated[str, Field(min_length=1, max_length=1)] | None = None
+    quotechar: Character | None = None
     """What encloses a cell; `"` when not given."""
+    escapechar: Character | None = None
+    """What makes a delimiter, quote or line end after it a part of the cell, such as `\\`; nothing when not given."""
     encoding: Annotated[str, BeforeValidator(_encoding)] | None = None
     """E.g. `utf-8` or `windows-1252`; found from the bytes when not given."""
     skip_lines: Annotated[int, Field(ge=0)] = 0
     """Lines before the header."""
+
+    @model_validator(mode="after")
+    def _tells_its_characters_apart(self) -> FormatSpec:
+        special = [one for one in (self.delimiter, self.quotechar, self.escapechar) if one is not None]
+        if len(set(special)) < len(special):
+            raise ValueError(f"gives one character two meanings{HINT_MARK}name each of them once")
+        return self
 
 
 class DateInKey(_Part):
@@ -277,7 +296,8 @@ class SourceConfig(_Part):
         """A function from the cells of a row under ``header`` to the provider's key.
 
         The key is cleaned and upper-cased, several parts are joined by ``|``. It is ``None`` when a part is
-        empty, does not match its pattern, or lies beyond the cells (a cut-off row).
+        empty, does not match its pattern, or lies beyond the cells (a cut-off row), and when it is longer than 500
+        characters.
 
         Raises:
             BadRecordError: the header lacks a column of the key (code ``key_column_missing``).
@@ -334,7 +354,8 @@ def _key_part(index: int, pattern: str | None) -> KeyOf:
         if search is not None:
             match = search(text)
             text = clean(_group(match)) if match else None
-        return text.upper() if text else None
+        key = text.upper() if text else None
+        return key if key is not None and len(key) <= MAX_KEY_CHARACTERS else None
 
     return key_of
 
@@ -346,7 +367,8 @@ def _joined_key(parts: list[KeyOf], cells: Sequence[str | None]) -> str | None:
         if text is None:
             return None
         texts.append(text.replace("\\", "\\\\").replace("|", "\\|"))  # two different rows must never share a key
-    return "|".join(texts)
+    key = "|".join(texts)
+    return key if len(key) <= MAX_KEY_CHARACTERS else None
 
 
 def _group(match: re.Match[str]) -> str:

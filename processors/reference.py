@@ -47,7 +47,8 @@ groups:
 3. The transforms run in order. Those of `transforms:` for this field, when the field names none of its own.
 4. The value is checked: states are USPS codes, ZIPs `12345` or `12345-6789`, dates lie between 1900 and 2100, capacity
    between 0 and 100,000, ages between 0 and 1,200 months and the youngest not above the oldest.
-5. A value that is there but cannot be understood fails the row, unless the field says `on_error: null`: then the field
+5. A cell of more than 10,000 characters is no value of any field, and one of more than 500 no key.
+6. A value that is there but cannot be understood fails the row, unless the field says `on_error: null`: then the field
    stays empty. A required field without a value fails the row, too. A failed row goes to the dead letters with all its
    reasons, not only the first; its lead keeps what was known of it.
 """

@@ -23,6 +23,8 @@ REMEMBERED_VALUES = 4_096
 """A field's values that are kept, so some hundred kilobytes; a field whose values hardly repeat keeps none."""
 MIN_HITS = 0.1
 LONGEST_REMEMBERED_CHARACTERS = 200
+LONGEST_VALUE_CHARACTERS = 10_000
+"""No canonical field has use for more; and a lead, with what it was before, must fit into one message."""
 
 Cells = Sequence[str | None]
 Body = dict[str, Any]
@@ -199,19 +201,29 @@ def _start(target: Target) -> Make:
         return _all_cells
     if spec.join is not None:
         separator = spec.separator
-        return lambda cells: separator.join(filter(None, map(clean, cells))) or None
-    take = _unless_blank if target.steps and target.steps[0].transform.takes == "raw" else clean
+        return lambda cells: _not_too_long(separator.join(filter(None, map(clean, cells))) or None)
+    take = _unless_blank if target.steps and target.steps[0].transform.takes == "raw" else _said
     if spec.column is not None:
         return take
     return lambda cells: next(filter(None, map(take, cells)), None)
 
 
+def _said(cell: str | None) -> str | None:
+    return _not_too_long(clean(cell))
+
+
 def _unless_blank(cell: str | None) -> str | None:
-    return cell if cell and not cell.isspace() else None
+    return _not_too_long(cell if cell and not cell.isspace() else None)
+
+
+def _not_too_long(text: str | None) -> str | None:
+    if text is not None and len(text) > LONGEST_VALUE_CHARACTERS:
+        raise TransformError("too_long", f"has {len(text):,} characters, more than {LONGEST_VALUE_CHARACTERS:,}")
+    return text
 
 
 def _all_cells(cells: tuple[str | None, ...]) -> tuple[str | None, ...] | None:
-    texts = tuple(map(clean, cells))
+    texts = tuple(map(_said, cells))
     return texts if any(texts) else None
 
 

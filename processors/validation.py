@@ -22,7 +22,7 @@ Check = Callable[[Any], None]
 """Raises TransformError when a value must not pass."""
 
 _PHONE = re.compile(r"\+[1-9]\d{6,14}(?:;ext=\d{1,9})?", re.ASCII)
-_WEB_ADDRESS = re.compile(r"https?://[^\s/]+\.[^\s/]+(?:/\S*)?")
+_WEB_ADDRESS = re.compile(r"https?://[^\s/][^\s/.]*+\.[^\s/]++(?:/\S*+)?")
 _AVRO_KINDS: dict[str, type] = {"string": str, "int": int, "boolean": bool, "date": datetime.date}
 _MADE_GOOD_BY = {
     "state": "state",

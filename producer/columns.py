@@ -41,12 +41,14 @@ def _avro_name(name: str, at: int) -> str:
 def _unique(names: Sequence[str]) -> list[str]:
     taken = set(names)
     seen: set[str] = set()
+    numbers: dict[str, int] = {}  # where to count on from: a header of a thousand equal names must not cost n² time
     unique = []
     for name in names:
-        candidate, number = name, 1
+        candidate, number = name, numbers.get(name, 1)
         while candidate in seen or (number > 1 and candidate in taken):
             number += 1
             candidate = f"{name}_{number}"
+        numbers[name] = number
         seen.add(candidate)
         unique.append(candidate)
     return unique

@@ -21,6 +21,8 @@ INPUT_BLOCK_BYTES = 65_536
 PIECE_BYTES = 262_144
 ZSTD_STEP_BYTES = 512
 """The Zstandard binding cannot bound its output; 512 bytes of input make at most 16 MiB (RLE blocks of 128 KiB)."""
+MAX_ZSTD_WINDOW_BYTES = 32 * 1024 * 1024
+"""What a decoder must keep of its output; RFC 8878 recommends to support 8 MiB, `zstd` uses more from level 20 on."""
 BOMB_FLOOR_BYTES = 64 * 1024 * 1024
 BOMB_RATIO = 200
 
@@ -101,7 +103,7 @@ class Decompressor:
             raise BadRecordError(
                 f"{self._name}: the {self.compression} stream is damaged after {self.bytes_out:,} plain bytes: {exc}",
                 code="corrupt_archive",
-                hint="ask the vendor to send the file again",
+                hint="ask the vendor to send the file again, compressed by plain gzip, zip or zstd",
             ) from exc
 
 
@@ -164,7 +166,7 @@ class _Bzip2Frame:
 
 class _ZstdFrame:
     def __init__(self) -> None:
-        self._inner = zstandard.ZstdDecompressor().decompressobj()
+        self._inner = zstandard.ZstdDecompressor(max_window_size=MAX_ZSTD_WINDOW_BYTES).decompressobj()
         self.left: bytes | None = None
 
     def decode(self, data: bytes) -> Iterator[bytes]:

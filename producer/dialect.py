@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -38,23 +39,28 @@ class FormatOptions:
     quotechar: str | None = None
     encoding: str | None = None
     skip_lines: int = 0
+    escapechar: str | None = None
 
     def __post_init__(self) -> None:
-        for name, value in (("delimiter", self.delimiter), ("quotechar", self.quotechar)):
+        for name in ("delimiter", "quotechar", "escapechar"):
+            value = getattr(self, name)
             if value is not None and (len(value) != 1 or value in "\r\n"):
                 raise ConfigError(f"format.{name} must be one character, not {value!r}", hint="mend the source's YAML")
 
 
 @dataclass(frozen=True)
 class Dialect:
-    """RFC 4180 with this delimiter and quote character, read as leniently as Python's csv module does."""
+    """RFC 4180 with these special characters, read as leniently as Python's csv module does."""
 
     delimiter: str
     quotechar: str
+    escapechar: str | None = None
 
     def reader(self, lines: Iterable[str], *, strict: bool = False) -> Reader:
         """A csv reader over lines that keep their line ends."""
-        return csv.reader(lines, delimiter=self.delimiter, quotechar=self.quotechar, strict=strict)
+        return csv.reader(
+            lines, delimiter=self.delimiter, quotechar=self.quotechar, escapechar=self.escapechar, strict=strict
+        )
 
     def first_record(self, lines: Sequence[str]) -> tuple[list[str], int]:
         """The first record and how many lines it takes; 0 when its last cell is still open after the last line."""
@@ -70,12 +76,21 @@ class Dialect:
         A line without a quote needs no csv reader: it only has to be cut, which is several times faster.
         """
         quote, delimiter = self.quotechar, self.delimiter
+        if self.escapechar is not None:
+            parsed = list(self.reader(chain(lines, (END,))))
+            return parsed[:-1] if len(parsed) == len(lines) + 1 else None
         quoted = [line for line in lines if quote in line]
         parsed = list(self.reader(chain(quoted, (END,))))
         if len(parsed) != len(quoted) + 1:
             return None
         of_quoted = iter(parsed)
         return [next(of_quoted) if quote in line else line.rstrip("\r\n").split(delimiter) for line in lines]
+
+    def count_quotes(self, text: str) -> int:
+        """How many quote characters there are, those left out that are escaped."""
+        if self.escapechar is not None:
+            text = re.sub(re.escape(self.escapechar) + ".", "", text, flags=re.DOTALL)
+        return text.count(self.quotechar)
 
     def is_strict(self, lines: Iterable[str]) -> bool:
         """Whether every closing quote is followed by a delimiter or a line end."""
@@ -107,6 +122,7 @@ def format_of(source: SourceConfig | None) -> FormatOptions:
         quotechar=wanted.quotechar,
         encoding=wanted.encoding,
         skip_lines=wanted.skip_lines,
+        escapechar=wanted.escapechar,
     )
 
 
@@ -126,7 +142,7 @@ def find_start(lines: Sequence[str], options: FormatOptions, name: str) -> Start
     found: Start | None = None
     misfit: str | None = None
     for delimiter in candidates:
-        start, widths = _try(Dialect(delimiter, quotechar), lines[:SAMPLE_LINES])
+        start, widths = _try(Dialect(delimiter, quotechar, options.escapechar), lines[:SAMPLE_LINES])
         if start is None:
             return None
         width = len(start.cells)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from leadstream.sources import SourceConfig, clean_header
 from leadstream.text import clean
@@ -108,20 +109,25 @@ def _suggest(
         found = likenesses(name, kind, earlier.get(name, ()), candidates)
         pairs += [(likeness, name, column) for column, likeness in found.items()]
     pairs.sort(key=lambda pair: (-pair[0].percent, -pair[0].name, pair[1], pair[2]))
+    sharing: dict[str, list[tuple[Likeness, str, str]]] = {}  # by lost and by new column, so the names are set apart
+    for pair in pairs:
+        sharing.setdefault(f"lost {pair[1]}", []).append(pair)
+        sharing.setdefault(f"new {pair[2]}", []).append(pair)
     suggestions: dict[str, Suggestion] = {}
     taken: set[str] = set()
     for likeness, name, column in pairs:
         if likeness.percent < SUGGESTION_MINIMUM_PERCENT:
             break
-        rivals = [
-            rival
-            for rival, other_name, other_column in pairs
-            if (other_name == name) != (other_column == column)
-            and other_name not in suggestions
+        if name in suggestions or column in taken:
+            continue
+        rivals = (
+            other_name not in suggestions
             and other_column not in taken
             and rival.percent > likeness.percent - SUGGESTION_LEAD_PERCENT
-        ]
-        if name not in suggestions and column not in taken and not rivals:
+            for rival, other_name, other_column in chain(sharing[f"lost {name}"], sharing[f"new {column}"])
+            if (other_name == name) != (other_column == column)
+        )
+        if not any(rivals):
             suggestions[name] = Suggestion(column, likeness)
             taken.add(column)
     return suggestions

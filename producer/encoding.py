@@ -28,6 +28,13 @@ class Lines:
     undecodable: set[int]
 
 
+def count_line_ends(data: bytes) -> int | None:
+    """How many lines ``data`` has if it holds nothing but line ends; else None."""
+    if data.strip(b"\r\n"):
+        return None
+    return data.count(b"\n") + data.count(b"\r") - data.count(b"\r\n")
+
+
 class Text:
     """How the bytes of one file become text; ``name`` is the encoding that was found or configured.
 
@@ -79,10 +86,21 @@ class Text:
         return text.encode("utf-8", "surrogatepass"), half_character
 
     def own_bytes(self, data: bytes) -> bytes:
-        """The file's own bytes of ``data``, which came out of :meth:`to_lines_encoding`."""
+        """The file's own bytes of ``data``, which came out of :meth:`to_lines_encoding`.
+
+        A last character that is not whole is left out. Of an encoding that cannot write what it read, the text is given
+        in UTF-8.
+        """
         if self._decoder is None:
             return data
-        return data.decode("utf-8", "surrogatepass").encode(self.name, self._errors)
+        try:
+            text = data.decode("utf-8", "surrogatepass")
+        except UnicodeDecodeError as exc:  # the head of a line that is too long ends anywhere
+            text = data[: exc.start].decode("utf-8", "surrogatepass")
+        try:
+            return text.encode(self.name, self._errors)
+        except UnicodeError:
+            return text.encode("utf-8", "surrogatepass")
 
     def decode(self, data: bytes) -> Lines:
         """``data`` (whole lines) as text; a line that cannot be decoded gets replacement characters and is named so."""

@@ -7,9 +7,13 @@ from dataclasses import dataclass
 from leadstream.errors import BadRecordError
 from producer.columns import name_columns
 from producer.dialect import SAMPLE_LINES, Dialect, FormatOptions, find_start
-from producer.encoding import Text
+from producer.encoding import Text, count_line_ends
 from producer.file_kind import refuse_control_characters
 from producer.split_events import Header
+
+MAX_COLUMNS = 4_096
+MAX_HEADER_BYTES = 65_536
+"""The header becomes an Avro schema of several times its size, which the registry must take as one Kafka message."""
 
 
 @dataclass(frozen=True)
@@ -40,36 +44,44 @@ class HeaderReader:
         Raises:
             BadRecordError: ``no_table``, ``undecodable``, ``binary``.
         """
-        lines = data.splitlines(keepends=True)
-        lines = self._pass(lines, skipped := min(self._lines_to_skip, len(lines)))
-        self._lines_to_skip -= skipped
-        if self._lines_to_skip:
+        if not self._lines_to_skip and (blank := count_line_ends(data)) is not None:
+            self._lines_passed += blank
             return None, b""
-        while lines:
-            sample = self.text.decode(b"".join(lines[:SAMPLE_LINES]))
+        lines = data.splitlines(keepends=True)
+        at = min(self._lines_to_skip, len(lines))
+        self._lines_to_skip -= at
+        while at < len(lines):
+            if not lines[at].strip():
+                at += 1
+                continue
+            sample = self.text.decode(b"".join(lines[at : at + SAMPLE_LINES]))
             start = find_start(sample.text, self._options, self._name)
             if start is None:
-                lines = self._pass(lines, len(sample.raw))
+                at += len(sample.raw)
                 continue
             count = start.line_count
             cells = start.cells
             if not count:
                 # an open quote in the header: it may close in lines that are still to come
-                if not final and sum(map(len, lines)) <= self._max_row_bytes:
-                    return None, b"".join(lines)
+                if not final and sum(map(len, lines[at:])) <= self._max_row_bytes:
+                    self._lines_passed += at
+                    return None, b"".join(lines[at:])
                 count = 1
                 cells = start.dialect.first_record(sample.text[start.line_index : start.line_index + 1])[0]
             own = range(start.line_index, start.line_index + count)
-            refuse_control_characters("".join(sample.text[at] for at in own), self._name, start.dialect.delimiter)
+            text = "".join(sample.text[own.start : own.stop])
+            refuse_control_characters(text, self._name, start.dialect.delimiter)
             if not sample.undecodable.isdisjoint(own):
                 raise BadRecordError(
                     f"{self._name}: the header is not {self.text.expected}",
                     code="undecodable",
                     hint="set format.encoding in the source's YAML",
                 )
-            header = Header(name_columns(cells), self._lines_passed + own.start + 1)
-            lines = self._pass(lines, own.stop)
-            return Table(header, start.dialect, self._lines_passed + 1), b"".join(lines)
+            self._refuse_wide_header(len(cells), len(text.encode(errors="surrogatepass")))
+            before = self._lines_passed + at
+            header = Header(name_columns(cells), before + own.start + 1)
+            return Table(header, start.dialect, before + own.stop + 1), b"".join(lines[at + own.stop :])
+        self._lines_passed += at
         return None, b""
 
     def refuse_long_line(self, length: int) -> None:
@@ -85,6 +97,11 @@ class HeaderReader:
                 hint="ask the vendor for a CSV file with line ends",
             )
 
-    def _pass(self, lines: list[bytes], count: int) -> list[bytes]:
-        self._lines_passed += count
-        return lines[count:]
+    def _refuse_wide_header(self, columns: int, size_bytes: int) -> None:
+        if columns > MAX_COLUMNS or size_bytes > MAX_HEADER_BYTES:
+            raise BadRecordError(
+                f"{self._name}: the header has {columns:,} columns in {size_bytes:,} bytes; "
+                f"a table may have {MAX_COLUMNS:,} in {MAX_HEADER_BYTES:,}",
+                code="no_table",
+                hint="if lines stand before the header, set format.skip_lines; else ask the vendor for the table alone",
+            )

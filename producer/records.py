@@ -13,7 +13,7 @@ from itertools import chain, repeat
 from operator import attrgetter
 
 from producer.dialect import END
-from producer.encoding import Lines, Text
+from producer.encoding import Lines, Text, count_line_ends
 from producer.header import Table
 from producer.split_events import DamageCode, Damaged, Rows
 
@@ -23,6 +23,10 @@ WINDOW_LINES = 256
 """Lines parsed at once, and rows given out at once."""
 FIRST_WINDOW_LINES = 32
 """Lines parsed at once after a runaway quote; doubles while all goes well. Keeps hostile files from costing n² time."""
+PARSES_OF_A_LINE = 64
+SPARE_PARSES = 100_000
+"""Lines that are parsed again and again, because quotes run away in a wide table, may cost a block that much on average
+(and some more). After that every line of the block is a record of its own."""
 
 _line_num = attrgetter("line_num")
 
@@ -52,6 +56,9 @@ class Records:
         ``last``: nothing of these records comes after this (end of file, or a line that is too long); nothing is
         given back. ``truncated``: the stream was cut, so a last line without an end is not whole.
         """
+        if (blank := count_line_ends(data)) is not None:
+            self.next_line += blank
+            return [], b""
         lines = self._text.decode(data)
         if data and not data.endswith((b"\n", b"\r")):
             lines.text[-1] += "\n"
@@ -61,8 +68,10 @@ class Records:
         clean = not (truncated or lines.undecodable or b"\0" in data)
         events: list[Rows | Damaged] = []
         at, window, count = 0, WINDOW_LINES, len(lines.text)
+        parses_left = PARSES_OF_A_LINE * count + SPARE_PARSES
         while at < count:
-            stop = min(at + window, count)
+            stop = min(at + window, count) if parses_left > 0 else at + 1
+            parses_left -= stop - at
             records, ends, tail = self._parse(lines.text[at:stop])
             open_at = at + (ends[-1] if ends else 0)
             if records and not (clean and self._take_all(records, ends, lines, at, open_at, events)):
@@ -73,7 +82,7 @@ class Records:
                     continue
             if tail == [END]:
                 at, window = stop, min(window * 2, WINDOW_LINES)
-            elif self._never_closes(tail, lines, open_at, stop):
+            elif parses_left <= 0 or self._never_closes(tail, lines, open_at, stop):
                 self._drop_first_line(lines, open_at, events)
                 at, window = open_at + 1, FIRST_WINDOW_LINES
             elif stop < count:
@@ -218,7 +227,7 @@ class Records:
             cells, taken = self._dialect.first_record(text[skipped:])
             if taken and len(cells) == self._width and any(cells):
                 own = "".join(text[skipped : skipped + taken])
-                if not sound or own.count(self._dialect.quotechar) % 2 == 0:
+                if not sound or self._dialect.count_quotes(own) % 2 == 0:
                     return True
         return False
 

@@ -36,7 +36,10 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Good rows that follow one another, at least one: their cells, the number of the first, the line of each."""
+    """Good rows that follow one another: their cells, the number of the first, the line of each.
+
+    There may be none: then it says no more than that a part of the file was read.
+    """
 
     cells: Sequence[list[str]]
     first_row: int

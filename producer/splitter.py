@@ -131,7 +131,7 @@ class Splitter:
                 at += len(line)
             lines = lines[start:]
         events, self._pending = records.split(lines, last=last, truncated=truncated)
-        yield from events
+        yield from events or (Rows((), 0, ()),)  # who reads a file without rows must have its turn, too
 
     def _pass_long_line(self, data: bytes, final: bool) -> tuple[bytes, Event | None]:
         """What follows the long line and its damaged row, or nothing when it has not ended yet."""

@@ -14,6 +14,7 @@ from collections.abc import Generator, Iterator
 from leadstream.errors import BadRecordError
 
 PIECE_BYTES = 262_144
+MAX_PASSED_OVER_BYTES = 64 * 1024 * 1024
 
 LOCAL_HEADER = b"PK\x03\x04"
 CENTRAL_HEADER = b"PK\x01\x02"
@@ -50,7 +51,8 @@ class Unzip:
         """Yields what ``block`` adds to the member, in pieces of at most 256 KiB.
 
         Raises:
-            BadRecordError: ``corrupt_archive``, ``archive_members``, or ``binary`` for an office document.
+            BadRecordError: ``corrupt_archive``, ``archive_members``, ``archive_bomb``, or ``binary`` for an office
+                document.
         """
         self._buffer += block
         for piece in self._steps:
@@ -60,7 +62,7 @@ class Unzip:
 
     def _run(self) -> _Steps:
         """The archive from its first to its last byte; yields a piece of the member, or None to ask for more input."""
-        members = 0
+        members = passed_over = 0
         while (signature := (yield from self._take(4))) == LOCAL_HEADER:
             flags, method, _time, _date, crc, packed, size, name_length, extra_length = _LOCAL.unpack(
                 (yield from self._take(_LOCAL.size))
@@ -92,6 +94,13 @@ class Unzip:
                 if piece is not None:
                     crc_found = zlib.crc32(piece, crc_found)
                     out_bytes += len(piece)
+                    passed_over += 0 if wanted else len(piece)
+                if passed_over > MAX_PASSED_OVER_BYTES:
+                    raise BadRecordError(
+                        f"{self._name}: the zip archive holds more than {passed_over:,} bytes beside the file",
+                        code="archive_bomb",
+                        hint="ask the vendor for the plain file",
+                    )
                 if piece is None or wanted:
                     yield piece
             if flags & _SIZES_FOLLOW:

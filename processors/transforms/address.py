@@ -73,18 +73,25 @@ STATE_CODES = frozenset(STATE_NAMES.values())
 ZIP = re.compile(r"\d{5}(?:-\d{4})?", re.ASCII)
 ADDRESS_PARTS = ("address1", "address2", "city", "state", "zip")
 
+LONGEST_TAIL_CHARACTERS = 100
+LONGEST_UNITS_CHARACTERS = 200
+"""Units and state stand at an address's end: only so much of it is looked at, whatever a cell holds."""
+LONGEST_FRONT_CHARACTERS = 500
+
 _ZIP_PLUS_4 = re.compile(r"(\d{3,5})(?:\.0)?(?:[\s-]?(\d{4}))?", re.ASCII)
 _TAIL = re.compile(
     rf"[\s,]+(?P<state>[A-Z]{{2}}|{'|'.join(STATE_NAMES)})\.?"
     r"(?:[\s,]+(?P<zip>\d{5}(?:-?\d{4})?))?(?:[\s,]+USA?)?$",
     re.IGNORECASE | re.ASCII,
 )
+# Possessive and atomic throughout (`++`, `(?>…)`): what could be read in two ways would be tried in 2^n.
 _ONE_UNIT = (
-    r"(?:(?:SUITE|STE|UNIT|APARTMENT|APT|BUILDING|BLDG|ROOM|RM|SPACE|SPC|FLOOR|FL|LOT|TRAILER|TRLR)\b"
-    r"\.?\s*\#?\s*|\#\s*)"
-    r"(?:[A-Z]?-?\d[\w-]*|[A-Z])(?:\s*(?:&|-|,|\bAND\b)\s*(?:[A-Z]?\d[\w-]*|[A-Z])\b)*"
+    r"(?>(?:(?:SUITE|STE|UNIT|APARTMENT|APT|BUILDING|BLDG|ROOM|RM|SPACE|SPC|FLOOR|FL|LOT|TRAILER|TRLR)\b"
+    r"\.?+\s*+\#?+\s*+|\#\s*+)"
+    r"(?:[A-Z]?-?\d\w*+(?:-++\w++)*+|[A-Z])"
+    r"(?:(?:-*+\s*+(?:&|,|\bAND\b)|\s*+-)\s*+(?:[A-Z]?\d\w*+(?:-++\w++)*+|[A-Z]\b))*+-*+)"
 )
-_UNITS = re.compile(rf"[\s,]+(?P<units>{_ONE_UNIT}(?:[\s,]+{_ONE_UNIT})*)$", re.IGNORECASE)
+_UNITS = re.compile(rf"[\s,]+(?P<units>{_ONE_UNIT}(?:[\s,]++{_ONE_UNIT})*+)$", re.IGNORECASE)
 
 
 @transform()
@@ -124,7 +131,7 @@ def full_address(cities: list[str] | None = None) -> Apply:
         known.setdefault(city.rpartition(" ")[2], []).append(city)
 
     def read(value: str) -> dict[str, str | None]:
-        tail = _TAIL.search(value)
+        tail = _TAIL.search(value, len(value) - LONGEST_TAIL_CHARACTERS)
         if tail is None or (code := _state_code(tail["state"])) is None:
             raise TransformError("not_an_address", f"does not end in a state and ZIP (looks like {shape(value)!r})")
         front = value[: tail.start()]
@@ -165,7 +172,7 @@ def to_zip(value: str) -> str:
 def to_street(value: str) -> dict[str, str | None]:
     """See :func:`street_address`."""
     value = value.strip(" ,")
-    match = _UNITS.search(value)
+    match = _UNITS.search(value, len(value) - LONGEST_UNITS_CHARACTERS)
     street, units = (value[: match.start()], match["units"]) if match else (value, None)
     if match is None and "," in value:
         street, _, units = value.partition(",")
@@ -193,7 +200,7 @@ def _guess_city(front: str, value: str) -> tuple[str, str]:
     last = last.strip()
     if comma and last and not any(character.isdigit() for character in last):
         return street, last
-    words: Sequence[tuple[str, str]] = usaddress.parse(front)
+    words: Sequence[tuple[str, str]] = usaddress.parse(front) if len(front) <= LONGEST_FRONT_CHARACTERS else ()
     first = next((index for index, (_, label) in enumerate(words) if label == "PlaceName"), None)
     if first is None or any(label != "PlaceName" for _, label in words[first:]):
         hint = "name it under `cities`"

@@ -8,6 +8,7 @@ from processors.transforms.base import Apply, TransformError, shape, transform
 from processors.transforms.values import NO, YES
 
 MONTHS_A_YEAR = 12
+MAX_AGE_DIGITS = 4
 GROUP_MONTHS: dict[str, tuple[int, int | None]] = {
     "infants": (0, 11),
     "toddlers": (12, 23),
@@ -23,9 +24,12 @@ _STEMS = (
     ("preschool", "preschool"),
     ("school", "school_age"),
 )
-_RANGE = re.compile(r"(\d+)\s*(?:-|–|to)\s*(\d+)\s*(month|mo|year|yr)", re.IGNORECASE)
+# A number is read as a whole and from its first digit alone, so that a cell full of digits costs no n² time.
+_NUMBER = r"(?<!\d)(\d++)"
+_RANGE = re.compile(rf"{_NUMBER}\s*(?:-|–|to)\s*{_NUMBER}\s*(month|mo|year|yr)", re.IGNORECASE)
 _OPEN_RANGE = re.compile(
-    r"(\d+)\s*(month|mo|year|yr)s?\.?\s*(?:-|–|\+|and|or|&)?\s*(?:(?:older|up|above)\b|\+)|(\d+)\+\s*(month|mo|year|yr)",
+    rf"{_NUMBER}\s*(month|mo|year|yr)s?\.?\s*(?:-|–|\+|and|or|&)?\s*(?:(?:older|up|above)\b|\+)"
+    rf"|{_NUMBER}\+\s*(month|mo|year|yr)",
     re.IGNORECASE,
 )
 
@@ -88,7 +92,7 @@ def _group(label: str) -> str:
 
 
 def _months(label: str, group: str) -> tuple[int, int | None]:
-    ranges = [(_in_months(m[1], m[3]), int(m[2]), m[3]) for m in _RANGE.finditer(label)]
+    ranges = [(_in_months(m[1], m[3]), _number(m[2]), m[3]) for m in _RANGE.finditer(label)]
     ranges.sort(key=lambda found: found[2].lower().startswith("y"))
     if ranges:
         youngest, oldest, unit = ranges[0]
@@ -100,4 +104,10 @@ def _months(label: str, group: str) -> tuple[int, int | None]:
 
 
 def _in_months(number: str, unit: str) -> int:
-    return int(number) * (MONTHS_A_YEAR if unit.lower().startswith("y") else 1)
+    return _number(number) * (MONTHS_A_YEAR if unit.lower().startswith("y") else 1)
+
+
+def _number(digits: str) -> int:
+    if len(digits) > MAX_AGE_DIGITS:
+        raise TransformError("not_an_age_group", f"names an age of {len(digits)} digits")
+    return int(digits)

@@ -10,6 +10,8 @@ import phonenumbers
 from processors.transforms.base import Apply, TransformError, shape, transform
 
 REGION = "US"
+LONGEST_PHONE_CHARACTERS = 250
+"""What phonenumbers reads at most; to look for words in more takes n² time."""
 
 # An area code starts with 2-9 in the North American plan; what starts otherwise is left to phonenumbers.
 _PLAIN_NUMBER = re.compile(r"(?:\+?1[\s.-]*)?\(?([2-9]\d\d)\)?[\s./-]*(\d{3})[\s.-]*(\d{4})", re.ASCII)
@@ -60,7 +62,7 @@ def to_phone(value: str) -> str:
     if plain := _PLAIN_NUMBER.fullmatch(value):  # phonenumbers takes 50 µs; this form is nearly all there is
         return f"+1{plain[1]}{plain[2]}{plain[3]}"
     first = _NEXT_NUMBER.split(_REMARK.sub("", value), maxsplit=1)[0]
-    if _WORDS.search(first) and not _TOLL_FREE.match(first):
+    if len(first) > LONGEST_PHONE_CHARACTERS or (_WORDS.search(first) and not _TOLL_FREE.match(first)):
         raise _no_phone(value)  # phonenumbers would read a name behind a number as its digits on a keypad
     try:
         number = phonenumbers.parse(first, REGION)

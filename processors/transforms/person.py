@@ -9,6 +9,9 @@ from nameparser import HumanName
 from processors.transforms.base import Apply, TransformError, shape, transform
 from processors.transforms.text import to_title_case
 
+LONGEST_NAME_CHARACTERS = 500
+"""More takes the parser of names n² time."""
+
 _SEPARATOR = re.compile(r"\s*(?:[&;,+/]|\band\b)\s*", re.IGNORECASE)
 _PLAIN_NAME = re.compile(r"([^\W\d_]{3,}) ([^\W\d_]{3,}(?:-[^\W\d_]+)?)")
 _NO_NAME = re.compile(r"\b(?:SIR|MRS|MISS|DAME|REV|PROF|ESQ|PHD|III|VON|VAN|DER|DEL|SAN|BIN|IBN)\b", re.IGNORECASE)
@@ -56,6 +59,8 @@ def to_person(value: str) -> dict[str, str | None]:
 
 
 def _parsed(value: str) -> dict[str, str | None]:
+    if len(value) > LONGEST_NAME_CHARACTERS:
+        raise TransformError("not_a_name", f"is too long for a name (looks like {shape(value)!r})")
     name = HumanName(value)
     return _named(name.first or None, name.last or None)
 

@@ -9,6 +9,7 @@ from typing import Literal
 from processors.transforms.base import Apply, TransformError, shape, transform
 
 CACHED_WORDS = 65_536
+LONGEST_CACHED_WORD_CHARACTERS = 64
 
 Otherwise = Literal["fail", "keep"] | None
 
@@ -154,10 +155,13 @@ def to_title_case(text: str) -> str:
 
 
 def _word(word: str, inside: bool) -> str:
-    return word if word.isdigit() else _title_word(word, inside)
+    if word.isdigit():
+        return word
+    return (
+        _cached_title_word(word, inside) if len(word) <= LONGEST_CACHED_WORD_CHARACTERS else _title_word(word, inside)
+    )
 
 
-@functools.lru_cache(CACHED_WORDS)
 def _title_word(word: str, inside: bool) -> str:
     if inside and _SMALL.fullmatch(word):
         return word.lower()
@@ -167,6 +171,9 @@ def _title_word(word: str, inside: bool) -> str:
     stem, apostrophe, ending = _possessive(bare)
     tail = word[len(bare) :]
     return _title_stem(stem) + apostrophe + ending + tail
+
+
+_cached_title_word = functools.lru_cache(CACHED_WORDS)(_title_word)
 
 
 def _possessive(word: str) -> tuple[str, str, str]:

@@ -17,6 +17,7 @@ from processors.transforms.base import Apply, TransformError, shape, transform
 from processors.transforms.text import Otherwise, unmatched
 
 CACHED_DATES = 16_384
+LONGEST_DATE_CHARACTERS = 100
 ANY_FORMAT = "any"
 YES = ["yes", "y", "true", "t", "1", "x"]
 NO = ["no", "n", "false", "f", "0"]
@@ -39,7 +40,7 @@ def date(formats: str | Annotated[list[str], Field(min_length=1)]) -> Apply:
 
     @functools.lru_cache(CACHED_DATES)
     def read(value: str) -> datetime.date:
-        for format_ in formats:
+        for format_ in formats if len(value) <= LONGEST_DATE_CHARACTERS else ():
             found = _any_date(value) if format_ == ANY_FORMAT else _formatted_date(value, format_)
             if found is not None:
                 return found

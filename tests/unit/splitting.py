@@ -18,6 +18,8 @@ from producer.splitter import Damaged, FormatOptions, Header, Row, Splitter, Sum
 
 SMALL = b"Name,City,Phone\nBlue Door,Reno,702-555-0101\nRed Barn,Elko,702-555-0102\n"
 SMALL_ROWS = [["Blue Door", "Reno", "702-555-0101"], ["Red Barn", "Elko", "702-555-0102"]]
+BLANK = b'\r\n\t\v\f," '
+"""What a row without content is made of."""
 COMPRESSIONS = ("", "gzip", "bzip2", "zstd", "zip")
 
 
@@ -63,6 +65,33 @@ def names_of(events: Sequence[SingleEvent]) -> list[str]:
     header = events[0]
     assert isinstance(header, Header)
     return [column.name for column in header.columns]
+
+
+def assert_every_line_is_in_one_event(
+    file: bytes, events: Sequence[SingleEvent], summary: Summary, max_row_bytes: int
+) -> None:
+    """Nothing lost, nothing twice: no gap in the row numbers, and lines between two events belong to the first.
+
+    For files in UTF-8 that are parted by commas; what a blank row is made of may stand between.
+    """
+    header = events[0]
+    assert isinstance(header, Header)
+    records = [event for event in events if isinstance(event, Row | Damaged)]
+    lines = file.splitlines(keepends=True)
+    assert summary.lines == len(lines)
+    assert [record.row_number for record in records] == list(range(1, len(records) + 1))
+    starts = [record.line_number for record in records]
+    assert starts == sorted(set(starts))
+    assert not b"".join(lines[: header.line_number - 1]).strip(BLANK)
+    for record, following in zip(records, [*starts[1:], len(lines) + 1], strict=True):
+        own = b"".join(lines[record.line_number - 1 : following - 1])
+        if isinstance(record, Damaged):
+            assert own.startswith(record.raw[:max_row_bytes])
+            left = own[len(record.raw) :]
+            assert record.code == "row_too_long" or not left.strip(BLANK)
+        else:
+            assert len(record.cells) == len(header.columns)
+            assert sum(map(len, record.cells)) <= len(own)
 
 
 def zipped(members: dict[str, bytes], *, stream: bool = False, method: int = zipfile.ZIP_DEFLATED) -> bytes:

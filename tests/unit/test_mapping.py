@@ -115,6 +115,17 @@ def test_all_reasons_of_a_row_are_told(compiled: Any) -> None:
     assert reasons_of(bound, "call me", "x", "", "100001") == expected
 
 
+@pytest.mark.parametrize("origin", ["column: A", "first_of: [A]", "join: [A, B]"])
+def test_a_value_without_end_is_no_value(compiled: Any, origin: str) -> None:
+    """More than 10,000 characters fail the field, or leave it empty; a transform is not even asked."""
+    long = "x" * 10_001
+    bound = compiled(HEAD + f"fields: {{company: {{{origin}}}}}").bind(["A", "B"])
+    assert reasons_of(bound, long, "") == [("company", "too_long")]
+    assert reasons_of(bound, f"  {long[1:]}  ", "") == []
+    lenient = compiled(HEAD + f"fields: {{company: {{{origin}, on_error: null}}}}").bind(["A", "B"])
+    assert said(lenient, long, "") == {}
+
+
 def test_value_that_makes_no_sense_is_dropped_where_the_yaml_says_so(compiled: Any) -> None:
     """With on_error: null the field stays empty and the row passes; a required field is still required."""
     mapping = compiled(

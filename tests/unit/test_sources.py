@@ -97,6 +97,31 @@ def test_joined_keys_never_meet(directory: Path) -> None:
     assert key_of(["A|B", "C"]) != key_of(["A", "B|C"])
 
 
+def test_a_key_without_end_is_no_key(directory: Path) -> None:
+    """What is longer than 500 characters, in all its parts together, no index would take."""
+    parts = "key: [{column: License}, {column: Site}]\n"
+    key_of = write(directory, GOOD.replace("key: [{column: License}]\n", parts)).compile_key(["License", "Site"])
+    assert key_of(["a" * 250, "b" * 249]) == "A" * 250 + "|" + "B" * 249
+    assert key_of(["a" * 250, "b" * 250]) is None
+    assert key_of(["a" * 501, "b"]) is None
+    assert key_of(["ß" * 300, "b"]) is None  # upper case is longer
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ('format: {delimiter: "\\n"}', "ends a line"),
+        ('format: {delimiter: "\'", quotechar: "\'"}', "two meanings"),
+        ("format: {delimiter: '^', escapechar: '^'}", "two meanings"),
+        ("format: {encoding: hex}", "unknown encoding"),
+    ],
+)
+def test_a_format_that_no_file_can_have_is_refused(directory: Path, line: str, words: str) -> None:
+    """Before a file arrives that would stop the producer."""
+    with pytest.raises(MappingError, match=words):
+        write(directory, GOOD + line + "\n")
+
+
 def test_header_without_the_key_is_a_bad_file(directory: Path) -> None:
     """A header that lacks the key's column is named, with what to do."""
     with pytest.raises(BadRecordError, match=r"lacks column 'License'.*example\.yaml") as caught:
