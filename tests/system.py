@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,15 +57,15 @@ class System:
         self.ports: dict[str, int] = {}
         """Where each stage answers how it does, by its name."""
 
-    def start(self, stage: str, name: str = "", **environment: str) -> None:
-        """Start a stage; ``name`` tells several of one kind apart."""
+    def start(self, stage: str, name: str = "", under: Sequence[str] = (), **environment: str) -> None:
+        """Start a stage; ``name`` tells several of one kind apart, ``under`` is a command that runs it."""
         if (name or stage) not in self.ports:
             self.ports[name or stage] = free_port(set(self.ports.values()))
         environment = {HTTP_PORT[stage]: str(self.ports[name or stage]), **environment}
         self._arguments[name or stage] = (stage, environment)
         with (self._folder / f"{name or stage}.log").open("ab") as log:
             self._stages[name or stage] = subprocess.Popen(
-                [sys.executable, "-m", "leadstream", stage],
+                [*under, sys.executable, "-m", "leadstream", stage],
                 env={**self.environment, **environment},
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,

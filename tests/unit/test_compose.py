@@ -82,6 +82,7 @@ def test_the_base_image_is_named_by_its_full_version_and_nothing_secret_is_baked
     assert re.fullmatch(r"python:3\.11\.\d+-slim-[a-z]+", base)
     assert re.findall(r"^FROM (\S+)", text, re.MULTILINE) == ["${BASE}", "${BASE}"]
     assert not re.search(r"PASSWORD|SECRET|DSN|ACCESS_KEY", text)
+    assert "LEADSTREAM_HOME=/tmp/" in text and "HOME=/tmp " in text  # the only folder that may be written to
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
     assert ignored[0] == "*" and not [line for line in ignored if line.startswith("!.")]
 

@@ -18,8 +18,10 @@ log.configure("json", stage="sink")
 log.get_logger("sink").warning("load_held", load_id="ab12", source="texas", phone="+17025550101")
 log.get_logger("retry").info("waiting", what="Kafka")
 logging.getLogger("some.library").warning("two\\nlines of %s", "text")
-try:
+def fail(cell):
     1 / 0
+try:
+    fail("+1" + "7025550101")
 except ZeroDivisionError:
     logging.getLogger("asyncio").exception("a task failed")
 warnings.warn("this will go away")
@@ -46,6 +48,17 @@ def test_every_line_is_one_json_object_also_those_of_libraries_warnings_and_the_
     assert "ZeroDivisionError" in failed["exception"] and failed["level"] == "error"
     assert "this will go away" in warned["event"]
     assert (stopped["event"], stopped["error"]) == ("stopped", "nothing can be done → try again")
+
+
+def test_no_traceback_shows_the_values_of_variables() -> None:
+    """They may be the cells of a row; neither for machines nor for people are they printed."""
+    for log_format in ("json", "console"):
+        script = SCRIPT.replace('configure("json"', f'configure("{log_format}"')
+        done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+        assert "ZeroDivisionError" in done.stderr and "fail(" in done.stderr
+        assert "7025550101" not in done.stderr.replace('"+1" + "7025550101"', "").replace(
+            r"\"+1\" + \"7025550101\"", ""
+        )
 
 
 @pytest.mark.parametrize("stage", ["produce", "process", "sink"])

@@ -64,3 +64,14 @@ def test_the_java_parts_are_pinned_by_hash() -> None:
         if line and not line.startswith("#")
     ]
     assert lines and all(re.search(r"\b[0-9a-f]{64}\b", line) for line in lines)
+
+
+def test_every_test_that_the_security_page_names_exists() -> None:
+    """A promise whose test was renamed away is a promise without one."""
+    page = (ROOT / "docs/security.md").read_text()
+    file, found = "", 0
+    for named, test in re.findall(r"(tests/[\w/]+\.py|…)::(\w+)", page):
+        file = file if named == "…" else named
+        assert re.search(rf"^(async )?def {test}\(", (ROOT / file).read_text(), re.MULTILINE), (file, test)
+        found += 1
+    assert found > 5
