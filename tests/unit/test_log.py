@@ -21,7 +21,7 @@ logging.getLogger("some.library").warning("two\\nlines of %s", "text")
 def fail(cell):
     1 / 0
 try:
-    fail("+1" + "7025550101")
+    fail("+17025550101")
 except ZeroDivisionError:
     logging.getLogger("asyncio").exception("a task failed")
 warnings.warn("this will go away")
@@ -55,10 +55,7 @@ def test_no_traceback_shows_the_values_of_variables() -> None:
     for log_format in ("json", "console"):
         script = SCRIPT.replace('configure("json"', f'configure("{log_format}"')
         done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
-        assert "ZeroDivisionError" in done.stderr and "fail(" in done.stderr
-        assert "7025550101" not in done.stderr.replace('"+1" + "7025550101"', "").replace(
-            r"\"+1\" + \"7025550101\"", ""
-        )
+        assert "ZeroDivisionError" in done.stderr and "in fail" in done.stderr and "7025550101" not in done.stderr
 
 
 @pytest.mark.parametrize("stage", ["produce", "process", "sink"])
