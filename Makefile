@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 CODE := leadstream producer processors schemas sink tests
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-long check format lock up down clean \
+.PHONY: help install demo test test-long faults soak check format lock up down clean \
   bench bench-quick bench-refresh bench-state bench-growth bench-memory bench-profile bench-lock
 
 help: ## List the commands
@@ -32,6 +32,14 @@ test: install ## Run the tests (unit, integration, acceptance) on real parts
 
 test-long: install ## Run the tests that take minutes
 	$(BIN)/pytest -m long
+
+MINUTES ?= 30
+
+faults: install ## Break the running system on purpose, each fault once (about 15 min); writes docs/reliability.md
+	FAULTS_REPORT=faults $(BIN)/pytest -m faults tests/faults
+
+soak: install ## The same at random, for MINUTES=30; writes docs/reliability.md
+	FAULTS_REPORT=soak FAULTS_MINUTES=$(MINUTES) $(BIN)/pytest -m soak -s tests/faults
 
 check: install ## Check format, lint, types, and that no schema breaks its readers
 	$(BIN)/ruff format --check .

@@ -21,7 +21,7 @@ from aiokafka.helpers import create_ssl_context
 from faust.transport.drivers import aiokafka as driver
 
 from leadstream import kafka, log, web
-from leadstream.errors import LeadstreamError
+from leadstream.errors import BadRecordError, LeadstreamError
 from leadstream.retry import forever
 from leadstream.settings import KafkaSettings, log_format, settings
 from processors.alert_output import new_alerts, send_alert
@@ -37,6 +37,8 @@ FETCH_MAX_WAIT_MILLISECONDS = 100
 SESSION_TIMEOUT_SECONDS = 10.0
 HEARTBEAT_INTERVAL_SECONDS = 1.0
 REBALANCE_TIMEOUT_SECONDS = 20.0
+
+logger = log.get_logger("processors")
 
 
 class CommittedConsumerThread(driver.AIOKafkaConsumerThread):
@@ -171,7 +173,12 @@ def _fold_receipts(app: faust.App, row_path: RowPath) -> None:
     async def fold_receipts(steps: Any) -> None:
         """Each step of a load changes its receipt, and may be reason for an alert."""
         async for load_id, value in steps.items():
-            _schema_id, step = await forever(functools.partial(step_decoder.decode, value), what="the registry")
+            decode = functools.partial(step_decoder.decode, value or b"")
+            try:
+                _schema_id, step = await forever(decode, what="the registry")
+            except BadRecordError as exc:  # the sink keeps it among the dead letters
+                logger.error("step_undecodable", why=exc.message)
+                continue
             if step["step"] in REPLAY_STEPS:
                 continue
             known = receipts.get(load_id)

@@ -108,7 +108,7 @@ class S3Input:
 
         Raises:
             BadRecordError: code ``overwritten``: the object was replaced or removed.
-            TransientError: S3 is away.
+            TransientError: S3 is away, or answers with what was not asked for.
         """
         extra = {"VersionId": arrival.version_id} if arrival.version_id else {}
         position = 0
@@ -123,14 +123,12 @@ class S3Input:
                     )
                 except ClientError as exc:
                     if _code(exc) in GONE_ERRORS:
-                        raise BadRecordError(
-                            f"s3://{arrival.bucket}/{arrival.key} was replaced or removed while it was read",
-                            code="overwritten",
-                            hint="nothing to do: what stands there now is its own load",
-                        ) from exc
+                        raise _overwritten(arrival) from exc
                     raise
                 body = answer["Body"]
                 async with body:
+                    if not _continues(answer, arrival, position):
+                        await self._refuse_foreign(arrival)
                     # A connection that breaks is no fault of the file: go on from where it broke.
                     with contextlib.suppress(OSError, aiohttp.ClientError, BotoCoreError):
                         while chunk := await body.read(CHUNK_BYTES):
@@ -140,6 +138,18 @@ class S3Input:
                 return
             if position == before:
                 raise TransientError(f"s3://{arrival.bucket}/{arrival.key}: no byte came after {position}")
+
+    async def _refuse_foreign(self, arrival: Arrival) -> None:
+        """S3 answered with bytes of another version, or from another place, though it was told what is wanted.
+
+        Raises:
+            BadRecordError: the object is another one now.
+            TransientError: it is not: the file is read again from its start.
+        """
+        stands = await self.head(arrival.bucket, arrival.key, arrival.version_id)
+        if stands is None or stands.etag != arrival.etag:
+            raise _overwritten(arrival)
+        raise TransientError(f"S3 answered with other bytes than those of s3://{arrival.bucket}/{arrival.key}")
 
     @contextlib.contextmanager
     def _translated(self, one_object: str = "") -> Iterator[None]:
@@ -177,6 +187,23 @@ class S3Input:
             raise TransientError(
                 f"S3 cannot be reached at {self._settings.endpoint_url or 'AWS'} ({type(exc).__name__})"
             ) from exc
+
+
+def _continues(answer: Any, arrival: Arrival, position: int) -> bool:
+    """Whether an answer is of the version that is read, and goes on where the reading stopped.
+
+    Not every store, and not every proxy before one, knows If-Match and Range.
+    """
+    is_same = answer["ETag"].strip('"') == arrival.etag
+    return is_same and (position == 0 or answer.get("ContentRange", "").startswith(f"bytes {position}-"))
+
+
+def _overwritten(arrival: Arrival) -> BadRecordError:
+    return BadRecordError(
+        f"s3://{arrival.bucket}/{arrival.key} was replaced or removed while it was read",
+        code="overwritten",
+        hint="nothing to do: what stands there now is its own load",
+    )
 
 
 def _code(exc: ClientError) -> str:

@@ -39,6 +39,9 @@ FINISHED = {"done", "held", "failed", "broken"}
 class System:
     """Starts, kills and asks the stages; puts files; reads what came out."""
 
+    program = "leadstream"
+    """The module that runs a stage."""
+
     def __init__(self, environment: dict[str, str], folder: Path) -> None:
         self.sources_dir = folder / "sources"
         self.sources_dir.mkdir(parents=True)
@@ -65,7 +68,7 @@ class System:
         self._arguments[name or stage] = (stage, environment)
         with (self._folder / f"{name or stage}.log").open("ab") as log:
             self._stages[name or stage] = subprocess.Popen(
-                [*under, sys.executable, "-m", "leadstream", stage],
+                [*under, sys.executable, "-m", self.program, stage],
                 env={**self.environment, **environment},
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
