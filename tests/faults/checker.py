@@ -158,6 +158,8 @@ def _receipt(load: Load, receipt: dict[str, int], sent: int) -> Iterator[Finding
         "applied": sent,
         "dead_letters_applied": len(outcome.letters),
     }
+    if not outcome.duplicates:  # else a lead may have been what the row before said, for a moment
+        wanted |= {"unchanged": outcome.unchanged, "updated": len(outcome.changed) - outcome.inserted}
     wrong = {name: (receipt[name], value) for name, value in wanted.items() if receipt[name] != value}
     if wrong:
         yield Finding("I1", f"{load.file.object_key}: the receipt says (and it should be): {wrong}")

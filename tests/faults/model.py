@@ -26,7 +26,7 @@ class Outcome:
     """Rows that must be dead letters."""
     unchanged: int = 0
     replaced: set[Order] = field(default_factory=set)
-    """Rows that a later one of the same file replaced: each may have been seen for a moment, or not."""
+    """Rows of a lead that stands twice in the file: what it said for a moment may have been seen, or not."""
 
 
 class Model:
@@ -44,6 +44,7 @@ class Model:
         is_stale = load_seq < self.newest_complete
         good: dict[str, tuple[int, Content]] = {}
         named: set[str] = set()
+        repeated: set[str] = set()
         for number, row in enumerate(file.rows, start=1):
             if number not in taken:
                 continue
@@ -59,11 +60,14 @@ class Model:
                     outcome.stale += 1
                     outcome.duplicates += 1
                     outcome.replaced.add((load_seq, good[row.key][0]))
+                    repeated.add(row.key)
                 good[row.key] = (number, row.content)
         for key, (number, content) in good.items():
             before = self.leads.get(key)
             if before == content:
                 outcome.unchanged += 1
+                if key in repeated:
+                    outcome.replaced.add((load_seq, number))  # back to what it was, if the one before was seen
             else:
                 outcome.inserted += before is None
                 outcome.changed.add((load_seq, number))

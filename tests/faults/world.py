@@ -165,7 +165,7 @@ class World:
         file.with_suffix(".new").write_text(json.dumps(told))
         file.with_suffix(".new").rename(file)
         deadline = time.monotonic() + POINT_TIMEOUT_SECONDS
-        while not done.exists():
+        while file.exists():
             assert time.monotonic() < deadline, f"{name} did not come to {point!r}"
             await asyncio.sleep(0.05)
 
