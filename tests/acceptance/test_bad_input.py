@@ -9,8 +9,6 @@ import socket
 from pathlib import Path
 from subprocess import CompletedProcess
 
-from aiokafka import AIOKafkaProducer
-
 from leadstream.samples import write_sample
 from leadstream.stack.supervisor import Stack
 from tests.system import STAGES, System, check_exactly_once
@@ -286,23 +284,3 @@ async def test_ctrl_c_at_any_moment_ends_a_stage_in_order_and_the_next_start_goe
     for stage in STAGES:
         system.stop(stage)
         system.start(stage)
-
-
-async def test_a_step_that_nobody_can_read_stops_neither_the_worker_nor_the_loads_after_it(
-    system: System, tmp_path: Path
-) -> None:
-    """The sink keeps it among the dead letters; the agent that watches for alerts passes over it."""
-    _add_plain_source(system, "unreadable-step")
-    producer = AIOKafkaProducer(bootstrap_servers=system.environment["KAFKA_BOOTSTRAP_SERVERS"])
-    await producer.start()
-    try:
-        for lane in range(4):
-            await producer.send_and_wait("leads.loads", b"no step", partition=lane)
-    finally:
-        await producer.stop()
-    load = await system.load("unreadable-step", HEADER + _good_row(1))
-    assert load["status"] == "done"
-    await system.logged("process", "step_undecodable")
-    assert "Crashed reason=BadRecordError" not in system.log("process")
-    kept = await system.sql("delete from dead_letters where raw_topic = 'leads.loads' returning stage, value")
-    assert kept == [{"stage": "WRITE", "value": b"no step"}] * 4

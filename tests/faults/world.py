@@ -350,7 +350,7 @@ async def running_world(home: Path, folder: Path, seed: int) -> AsyncIterator[Wo
             "S3_ENDPOINT_URL": s3_proxy.url,
         }
         system = FaultSystem(environment, folder)
-        opened.callback(system.stop_all)
+        opened.push_async_callback(asyncio.to_thread, system.stop_all)  # the stages need the proxies to end
         world = World(stack, system, disk, s3, seed)
         world.kafka, world.postgres, world.s3_proxy = kafka, postgres, s3_proxy
         async with world.connection() as connection:
