@@ -11,7 +11,7 @@ import random
 import signal
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -75,29 +75,19 @@ class FaultSystem(System):
         super().__init__(environment | {"FAULTS_FOLDER": str(folder)} | SMALL, folder)
         self.folder = folder
 
-    def start(self, stage: str, name: str = "", **environment: str) -> None:
-        super().start(stage, name, FAULTS_NAME=name or stage, **environment)
+    def start(self, stage: str, name: str = "", under: Sequence[str] = (), **environment: str) -> None:
+        """As any stage, with a name by which the points know it."""
+        super().start(stage, name, under, **environment | {"FAULTS_NAME": name or stage})
 
     def ended_by_themselves(self) -> dict[str, int]:
         """Exit codes of the stages that nobody ended."""
         codes = {name: process.poll() for name, process in list(self._stages.items())}
         return {name: code for name, code in codes.items() if code is not None}
 
-    def environment_of(self, name: str) -> tuple[str, dict[str, str]]:
-        """How a stage was started."""
+    def start_again(self, name: str) -> None:
+        """With the same settings."""
         stage, environment = self._arguments[name]
-        return stage, {key: value for key, value in environment.items() if key != "FAULTS_NAME"}
-
-    def kill_and_restart(self, name: str) -> None:
-        """SIGKILL, and a new process with the same settings."""
-        self.kill(name)
-        stage, environment = self.environment_of(name)
         self.start(stage, name, **environment)
-
-    @property
-    def running(self) -> list[str]:
-        """The names of the stages."""
-        return list(self._stages)
 
 
 @dataclass
@@ -292,8 +282,7 @@ class World:
                     last = self.system.log(name).strip().splitlines()[-1:]
                     self._ended.append(Finding("I7", f"{name} ended by itself with {code}: {last}"))
                 done.unlink(missing_ok=True)
-                stage, environment = self.system.environment_of(name)
-                self.system.start(stage, name, **environment)
+                self.system.start_again(name)
 
     async def take_snapshots(self) -> None:
         """Look at the database all the time, whenever it answers."""
