@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 CODE := leadstream producer processors schemas sink tests
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-long faults soak check format lock up down clean \
+.PHONY: help install demo test test-long faults soak fuzz check format lock up down clean \
   bench bench-quick bench-refresh bench-state bench-growth bench-memory bench-profile bench-lock
 
 help: ## List the commands
@@ -40,6 +40,13 @@ faults: install ## Break the running system on purpose, each fault once (about 1
 
 soak: install ## The same at random, for MINUTES=30; writes docs/reliability.md
 	FAULTS_REPORT=soak FAULTS_MINUTES=$(MINUTES) $(BIN)/pytest -m soak -s tests/faults
+
+SECONDS ?= 300
+
+fuzz: install ## Fuzz the splitter and the transforms, guided by coverage, SECONDS=300 each
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r tests/fuzz/requirements.lock
+	$(BIN)/python -m tests.fuzz splitter -max_total_time=$(SECONDS)
+	$(BIN)/python -m tests.fuzz transforms -max_total_time=$(SECONDS)
 
 check: install ## Check format, lint, types, and that no schema breaks its readers
 	$(BIN)/ruff format --check .
@@ -97,4 +104,4 @@ down: ## Stop it
 	@$(BIN)/leadstream down
 
 clean: ## Remove .venv and all state of the embedded system
-	rm -rf $(VENV) .leadstream .bench
+	rm -rf $(VENV) .leadstream .bench .fuzz

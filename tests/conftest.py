@@ -9,11 +9,17 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from leadstream.stack.supervisor import Stack
 
 # A suite that runs in the background of a shell inherits that SIGINT is ignored; the stages it starts must not.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# The same examples in every run: what fails does so for everybody. `make fuzz` is there to look further.
+settings.register_profile("steady", derandomize=True)
+settings.load_profile("steady")
 
 
 @pytest.fixture(scope="session")

@@ -147,7 +147,8 @@ def _any_date(value: str) -> datetime.date | None:
     found = set()
     for default in (datetime.datetime(2000, 1, 1), datetime.datetime(2001, 2, 2)):
         try:
-            found.add(dateutil.parser.parse(value, default=default).date())
+            # dateutil would name a word that it takes for a time zone in a warning, and so in the log
+            found.add(dateutil.parser.parse(value, default=default, ignoretz=True).date())
         except (ValueError, OverflowError):
             return None
     return found.pop() if len(found) == 1 else None

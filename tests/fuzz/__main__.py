@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
+import warnings
 from pathlib import Path
 
 import atheris
@@ -27,9 +28,16 @@ def main() -> None:
     corpus.mkdir(parents=True, exist_ok=True)
     for seed in target.seeds():
         (corpus / hashlib.sha1(seed).hexdigest()).write_bytes(seed)
-    arguments = [sys.argv[0], *LIMITS, f"-artifact_prefix={FOLDER / name}/", *options, str(corpus)]
+    words = FOLDER / name / "words"
+    words.write_text("".join(f'"{_escaped(word)}"\n' for word in target.WORDS))
+    arguments = [sys.argv[0], *LIMITS, f"-artifact_prefix={FOLDER / name}/", f"-dict={words}", *options, str(corpus)]
+    warnings.simplefilter("error")
     atheris.Setup(arguments, target.check)
     atheris.Fuzz()
+
+
+def _escaped(word: str) -> str:
+    return "".join(f"\\x{byte:02x}" for byte in word.encode())
 
 
 main()

@@ -25,6 +25,11 @@ OPTIONS = (
     FormatOptions(encoding="utf-7"),
 )
 ROW_BYTES = (1_048_576, 1_048_576, 64, 24)
+WORDS = (
+    *(",", ";", "\t", "|", '"', '""', '","', "'", "\\", "\r\n", "\n", "\r", "\0", "\ufeff", "\uffff", "é", "sep=;\n"),
+    *('x","\n', '1,"open\n', "1,2,3\n"),
+)
+"""What files are made of: the fuzzer puts them together."""
 
 Outcome = tuple[list[SingleEvent], Summary] | str
 

@@ -29,6 +29,16 @@ SEPARATOR = "\x1e"
 """Parts the cells where a transform takes several."""
 
 
+WORDS = (
+    *("STE ", "UNIT ", "#", " - ", " & ", " AND ", " or ", ", NV", " NEVADA", " 89123", "-0001", " USA", "PO BOX "),
+    *("702", "555", "0101", "+1 ", "+44 20 7946 0958", " ext. 5", ";ext=", "x", "1-800-", "@a.bc", "mailto:", "<", ">"),
+    *("https://", "www.", ".com", ":80", "[::1]", "%20", "7/31/2024", "July 4th, ", " 10:00", " PM", "UTC", "-0700"),
+    *("Infants", "months", " years", "older", "2+ yr", "CLOSED", "24 hours", "7:30AM", "yes", "1,234", " children"),
+    *("Dr. ", " Jr.", "MC", "O'", "'S", " III", " VAN ", "LLC", "6TH", SEPARATOR),
+)
+"""What cells are made of: the fuzzer puts them together."""
+
+
 def check(data: bytes) -> None:
     """Apply the transform that the first byte names to the text of the other bytes."""
     if not data:

@@ -19,6 +19,10 @@ RUNS = 1_500
 FOUND = [
     # a line that is too long, its head ending inside a character
     ("splitter", b"\x14\0" + ("a\tb\n" + "日" * 40 + "\n").encode("utf-16-le")),
+    # a name that a library takes for a time zone, and repeats in a warning
+    ("transforms", bytes([transforms_target.NAMES.index("date")]) + b"7/31/2024 10:00 ADA"),
+    # an age of more digits than Python reads
+    ("transforms", bytes([transforms_target.NAMES.index("age_labels")]) + b"Infants " + b"9" * 5_000 + b"-1 months"),
 ]
 """Inputs that broke a promise once: the target, and the bytes."""
 
