@@ -123,7 +123,8 @@ class ProducerLane:
                         raise
                     producer.discard()
                     source = source_name(self._context.catalog.match(arrival.key), arrival.key)
-                    log.warning("file_put_off", lane=self._lane, source=source, bucket=arrival.bucket, why=str(exc))
+                    load_id = self._ledger.load_id_of(arrival)
+                    log.warning("file_put_off", lane=self._lane, load_id=load_id, source=source, why=str(exc))
                     continue
             del self._pending[name]
             self._retry.pop(name, None)

@@ -1,4 +1,4 @@
-"""Where the loads stand, as metrics."""
+"""Where the loads stand, as metrics and in the log."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from leadstream import metrics
+from leadstream.log import get_logger
+
+COUNTS = ("rows", "inserted", "updated", "unchanged", "stale", "deleted", "dead_letters")
+
+log = get_logger("sink")
 
 
 def show_loads(rows: Sequence[Mapping[str, Any]]) -> None:
@@ -22,3 +27,13 @@ def show_loads(rows: Sequence[Mapping[str, Any]]) -> None:
         held[row["source"]] += row["deletes_held"]
     for source, deletes in held.items():
         metrics.DELETES_HELD.labels(source).set(deletes)
+
+
+def log_settled(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Tell of loads that came to their end; held and failed ones were told of by who held them."""
+    for row in rows:
+        load = {"load_id": row["load_id"], "source": row["source"], **{name: row[name] for name in COUNTS}}
+        if row["is_news"] and row["status"] == "done":
+            log.info("load_done", **load)
+        elif row["is_news"] and row["status"] == "broken":
+            log.error("load_broken", **load, why=row["reason"])

@@ -28,6 +28,7 @@ from sink.batch import (
 from sink.copy_format import stream
 from sink.dead_letters import without_nul
 from sink.lead_changes import Change
+from sink.load_report import log_settled
 from sink.queries import query
 from sink.writes import HISTORY_COLUMNS, INCOMING_COLUMNS, LEADS_COLUMNS, writes_of
 
@@ -165,10 +166,11 @@ class PostgresOutput:
             if batch.letter_events:
                 told = orjson.dumps(folded_events(batch.letter_events)).decode()
                 await connection.execute(query("settle_letters"), told)
-            await self._write_loads(connection, batch, counts)
+            settled = await self._write_loads(connection, batch, counts)
             await self._advance_offsets(connection, batch)
         for (source, code), number in Counter(dead_letters.write_failures(letters)).items():
             metrics.count_dead_letters(source, {code: number})
+        log_settled(settled)
 
     async def _write_changes(self, connection: Any, changes: Sequence[Change], counts: dict[str, list[int]]) -> None:
         if not changes:
@@ -225,11 +227,14 @@ class PostgresOutput:
             counts[row["counted_for"]][1] += row["dead_letters"]
             counts[row["counted_for"]][2] += row["write_failures"]
 
-    async def _write_loads(self, connection: Any, batch: Batch, counts: dict[str, list[int]]) -> None:
+    async def _write_loads(
+        self, connection: Any, batch: Batch, counts: dict[str, list[int]]
+    ) -> Sequence[Mapping[str, Any]]:
+        """Fold the steps onto the loads; gives what the query ``settle_loads`` says of those that were touched."""
         stepped = {step["load_id"] for step in batch.steps}
         touched = sorted(counts.keys() | stepped)
         if not touched:
-            return
+            return []
         columns = [[counts[load_id][i] if load_id in counts else 0 for load_id in touched] for i in range(3)]
         await connection.execute(query("count_applied"), touched, *columns)
         replay_steps = [step for step in batch.steps if step["step"] in REPLAY_STEPS]
@@ -241,10 +246,11 @@ class PostgresOutput:
             receipts = folded_receipts({row["load_id"]: receipt_of_row(row) for row in standing}, load_steps)
             rows = [receipt_row(receipt) for receipt in receipts.values()]
             await connection.execute(query("write_receipts"), orjson.dumps(rows).decode())
-        await connection.execute(query("settle_loads"), touched)
+        settled: Sequence[Mapping[str, Any]] = await connection.fetch(query("settle_loads"), touched)
         await connection.execute(query("supersede_held_deletes"), touched)
         await connection.execute(query("settle_replays"), touched)
         await connection.execute(query("resolve_file_letters"), touched)
+        return settled
 
     async def _write_replays(self, connection: Any, steps: Sequence[Record]) -> None:
         standing = await connection.fetch(query("read_replays"), sorted({step["load_id"] for step in steps}))

@@ -218,7 +218,8 @@ ON CONFLICT (load_id) DO UPDATE SET (
 
 -- name: settle_loads
 -- What became of loads $1, from their receipts and from what is counted here. After count_applied, which locks.
--- The sums: every row of the file has one fate, and everything that was sent has arrived.
+-- The sums: every row of the file has one fate, and everything that was sent has arrived. Gives the loads whose status
+-- is another one now, with their counts: for the log.
 WITH summed AS (
     SELECT loads.load_id, counted.applied, counted.dead_letters AS dead_letters_applied, counted.write_failures,
         loads.inserted + loads.updated + loads.unchanged + loads.stale + loads.dead_letters AS accounted,
@@ -228,6 +229,7 @@ WITH summed AS (
     WHERE loads.load_id = ANY ($1::text[])
 ), judged AS (
     SELECT summed.*,
+        loads.status AS old_status,
         CASE
             WHEN cardinality(halted_partitions) > 0 THEN 'held'
             WHEN receipt_status IN ('splitting', 'held', 'failed') THEN receipt_status
@@ -265,7 +267,9 @@ SET applied = judged.applied,
         ELSE clock_timestamp()
     END
 FROM judged
-WHERE loads.load_id = judged.load_id;
+WHERE loads.load_id = judged.load_id
+RETURNING loads.load_id, source, status, status <> old_status AS is_news, rows, inserted, updated, unchanged, stale,
+    deleted, loads.dead_letters, reason;
 
 -- name: supersede_held_deletes
 -- Deletes that a load held are settled by a newer file that is done: each of their leads was in it, or was deleted or

@@ -90,6 +90,8 @@ async def test_the_numbers_of_the_stages_agree_with_the_receipt_of_a_load(system
     await reported(system, 0, "process", "leadstream_lag_records", topic="leads.raw.measured")
     await reported(system, 0, "sink", "leadstream_lag_records", topic="leads.dlq")
     await reported(system, 0, "produce", "leadstream_files_waiting", source="measured")
+    told = [line for line in system.log("sink").splitlines() if load["load_id"] in line]
+    assert len(told) == 1 and "load_done" in told[0] and "measured" in told[0], told
     for stage in STAGES:
         assert await total(system, stage, "leadstream_transactions_total", result="committed") > 0
         assert began_at < await total(system, stage, "leadstream_last_commit_timestamp_seconds") < time.time()
