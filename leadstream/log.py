@@ -8,13 +8,10 @@ from typing import Literal
 
 import structlog
 
+from leadstream.masking import MASK, PERSONAL_FIELDS, masked_text
+
 _stage = ""
 _is_json = False
-
-PERSONAL_FIELDS = frozenset(
-    {"phone", "phone2", "email", "first_name", "last_name", "licensee_name", "address1", "address2"}
-)
-"""Fields of a lead that are masked wherever people read: logs, and the commands unless they are told otherwise."""
 
 
 def configure(log_format: Literal["console", "json"], *, verbose: bool = False, stage: str = "") -> None:
@@ -40,7 +37,7 @@ def configure(log_format: Literal["console", "json"], *, verbose: bool = False, 
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
         _name_stage,
         structlog.processors.format_exc_info,
-        _mask_personal_fields,
+        mask_personal_data,
     ]
     structlog.configure(
         processors=[*common, renderer],
@@ -61,11 +58,11 @@ def configure(log_format: Literal["console", "json"], *, verbose: bool = False, 
     logging.getLogger("aiokafka").setLevel(logging.WARNING if verbose else logging.CRITICAL)
 
 
-def _mask_personal_fields(
-    _logger: object, _method: str, event: structlog.typing.EventDict
-) -> structlog.typing.EventDict:
-    for name in PERSONAL_FIELDS & event.keys():
-        event[name] = "***"
+def mask_personal_data(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """The last step before a line is written: whoever logs a value by mistake (in an error's text) tells no address."""
+    for name, value in event.items():
+        if isinstance(value, str):
+            event[name] = MASK if name in PERSONAL_FIELDS else masked_text(value)
     return event
 
 

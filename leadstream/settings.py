@@ -132,6 +132,8 @@ class Settings(BaseSettings):
     log_format: Literal["console", "json"] = "console"
     http_host: str = "127.0.0.1"
     """Address that the stages answer on; ``0.0.0.0`` in a container."""
+    privacy_key: SecretStr | None = None
+    """Secret of the digests by which forgotten people are known; the same for every stage and operator, for ever."""
     kafka: KafkaSettings = Field(default_factory=KafkaSettings)
     registry: RegistrySettings = Field(default_factory=RegistrySettings)
     s3: S3Settings = Field(default_factory=S3Settings)
@@ -178,7 +180,13 @@ def log_format() -> Literal["console", "json"]:
 
 
 def _apply_secret_files(environ: os._Environ[str]) -> None:
-    for name in ("KAFKA_SASL_PASSWORD", "SCHEMA_REGISTRY_PASSWORD", "POSTGRES_DSN", "S3_SECRET_ACCESS_KEY"):
+    for name in (
+        "KAFKA_SASL_PASSWORD",
+        "SCHEMA_REGISTRY_PASSWORD",
+        "POSTGRES_DSN",
+        "S3_SECRET_ACCESS_KEY",
+        "LEADSTREAM_PRIVACY_KEY",
+    ):
         file = environ.get(f"{name}_FILE")
         if file is None:
             continue

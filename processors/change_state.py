@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from fastavro import parse_schema
 
 from leadstream.changelog import read_partition
+from leadstream.forgotten import Forgotten
 from leadstream.settings import KafkaSettings
 from processors.progress import ActiveLoad, Counts
 from processors.replay_state import Replay, from_json, to_json
@@ -109,6 +110,8 @@ class PartitionState:
         """The load that goes on however many of its rows fail."""
         self.is_rewound = False
         """Nothing was read since :meth:`rewind`: the committed progress stands."""
+        self.forgotten = Forgotten()
+        """Who is to stay out; the same for all partitions of a lane."""
         self._leads: dict[bytes, bytes] = {}
         self._held: dict[bytes, str] = {}
         self._committed = self.progress_record(0)
@@ -139,6 +142,11 @@ class PartitionState:
             entry.held_by,
         )
 
+    def forget(self, key: bytes) -> None:
+        """Take over that an entry was erased."""
+        self._leads.pop(key, None)
+        self._held.pop(key, None)
+
     def remember(self, key: bytes, fingerprint: bytes) -> None:
         """Note the row that gives a known lead's content, so that the same row need not be mapped again."""
         packed = self._leads.get(key)
@@ -149,6 +157,10 @@ class PartitionState:
     def load_under_way(self) -> str:
         """The load whose rows come now, also when they were not looked at again after a restore; empty: none."""
         return self.active.load_id if self.active else self.resume_load
+
+    def all_keys(self) -> Iterator[bytes]:
+        """Keys of all leads, deleted ones included."""
+        return iter(self._leads)
 
     def live_keys(self) -> Iterator[bytes]:
         """Keys of the leads that are not deleted."""
@@ -231,6 +243,9 @@ class PartitionState:
         """
         async for records in read_partition(settings, state_topic(self.source), self.partition):
             for record in records:
+                if record.value is None:
+                    self.forget(record.key)
+                    continue
                 # Millions of records: what is decoded already needs no waiting, and goes straight to its packed form.
                 _schema_id, value = decoder.decode_cached(record.value) or await decoder.decode(record.value)
                 self.take_record(record.key, value)

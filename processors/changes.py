@@ -11,6 +11,7 @@ sends nothing, wherever its messages are cut into batches.
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import functools
 import hashlib
@@ -80,6 +81,8 @@ class BatchChanges:
     ended: list[EndedLoad] = field(default_factory=list)
     entries: dict[bytes, LeadEntry] = field(default_factory=dict)
     """New state of leads; without an offset while their record is not sent."""
+    erased: list[bytes] = field(default_factory=list)
+    """Keys of leads that are forgotten: their entries of the state go."""
     latest: dict[bytes, Change] = field(default_factory=dict)
     """The newest change of each lead in this batch."""
     _ready: dict[bytes, Change] = field(default_factory=dict)
@@ -159,9 +162,13 @@ class BatchChanges:
         ``offsets``: those of the records sent for ``changes``, in order: one each, and one for a delete's tombstone.
         """
         for change in self.changes:
-            self.entries[change.key] = self.entries[change.key].sent_at(next(offsets))
+            offset = next(offsets)
             if change.op == "d":
                 next(offsets)
+            if not change.erased_by:
+                self.entries[change.key] = self.entries[change.key].sent_at(offset)
+        for key in self.erased:
+            self.state.forget(key)
         for key, entry in self.entries.items():
             self.state.put(key, entry)
         return self.entries
@@ -214,6 +221,8 @@ class BatchChanges:
             load.counts.stale += 1
             return True
         key, value, version = message.key, message.value, ""
+        if self.state.forgotten.has_lead(self.source.name, key):
+            return self._keep_out(key, load, row_number)
         known = self._known(key)
         try:
             reader = self._reader_of(value)
@@ -237,6 +246,8 @@ class BatchChanges:
             return self._fail_row(message, load, row_number, Stage.MAP, reasons, version)
         if reasons:
             return self._fail_row(message, load, row_number, Stage.VALIDATE, reasons, version)
+        if self.state.forgotten.has_contact(body):
+            return self._keep_out(key, load, row_number)
         content_hash = hash_body(body_bytes)
         difference = self._compare(key, content_hash, known, load, row_number)
         row_fingerprint = fingerprint(value, version, content_hash)
@@ -320,7 +331,7 @@ class BatchChanges:
         """
         for key, change in changes.items():
             known = self._known(key)
-            if self._is_overtaken(key, known, change.load.load_seq, change.row_number):
+            if self._is_overtaken(key, known, change.load.load_seq, change.row_number) or self._is_forgotten(change):
                 continue
             if known is not None and not known.deleted:
                 change.op = "u"
@@ -409,6 +420,17 @@ class BatchChanges:
         """Whether a newer row than this one, or a newer file, has spoken of the lead."""
         return known is not None and known.is_newer_than(load_seq, row_number)
 
+    def _is_forgotten(self, change: Change) -> bool:
+        """Whether a change that has waited is of somebody who was forgotten meanwhile."""
+        forgotten = self.state.forgotten
+        return forgotten.has_lead(self.source.name, change.key) or forgotten.has_contact(change.body or {})
+
+    def _keep_out(self, key: bytes, load: ActiveLoad, row_number: int) -> bool:
+        """A row of somebody who is forgotten: that has overtaken it, as a newer file would. Its lead, if any, stays."""
+        load.counts.stale += 1
+        self._name(key, load)
+        return False
+
     def _known(self, key: bytes) -> LeadEntry | None:
         return self.entries.get(key) or self.state.get(key)
 
@@ -422,9 +444,16 @@ class BatchChanges:
     def _fail_row(
         self, message: Any, load: ActiveLoad, row_number: int, stage: Stage, reasons: list[Reason], version: str
     ) -> bool:
+        if self.state.forgotten and self._has_forgotten_contact(message.value):
+            return self._keep_out(message.key, load, row_number)
         load.counts.dead_letters += 1
         self._name(message.key, load)
         self._refuse(message, stage, reasons, version)
+        return False
+
+    def _has_forgotten_contact(self, value: bytes) -> bool:
+        with contextlib.suppress(BadRecordError):
+            return self.state.forgotten.has_contact_in(self._reader_of(value).cells(value))
         return False
 
     def _refuse(self, message: Any, stage: Stage, reasons: list[Reason], version: str = "") -> None:

@@ -19,6 +19,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from leadstream import kafka, metrics
 from leadstream.changelog import read_partition
 from leadstream.errors import BadRecordError, FencedError, TransientError
+from leadstream.forgotten import KINDS as FORGET_KINDS
+from leadstream.forgotten import Forgotten, read_forgotten
 from leadstream.health import HEALTH
 from leadstream.lanes import lane_part
 from leadstream.log import get_logger
@@ -31,6 +33,7 @@ from processors import breaker
 from processors.change_state import PROGRESS_KEY, PartitionState
 from processors.changes import BatchChanges, DeadLetter, EndedLoad
 from processors.envelope import EnvelopeEncoder
+from processors.forgetting import erase
 from processors.lane_replays import LaneReplays
 from processors.mapping_guard import MappingGuard, by_load, live_messages
 from processors.previous import add_previous
@@ -80,6 +83,7 @@ class ProcessorLane:
         """Partitions that are not polled before a time: a load waits for its mapping there."""
         self._lead_prefix = frame(context.lead_schema_id)
         self._commands = TopicPartition(topics.COMMANDS, lane)
+        self._forgotten = Forgotten()
         self._guard = MappingGuard(context.catalog, context.readers)
         self._replays = LaneReplays(context.settings, lane, context.readers, context.decoder, self._config)
 
@@ -194,12 +198,15 @@ class ProcessorLane:
         kafka_settings = self._context.settings.kafka
         if self._commands not in self._next_offsets:
             self._next_offsets[self._commands] = await consumer.committed(self._commands) or 0
+            # To the end: whoever is forgotten by a command that is still to be carried out stays out already.
+            self._forgotten = await read_forgotten(self._context.settings, self._context.decoder, self._lane)
         for source in sorted(wanted - self._states.keys()):
             where = TopicPartition(topics.raw_topic(source), self._lane)
             if source in self._halted:
                 state = self._halted.pop(source)
             else:
                 state = PartitionState(source, self._lane)
+                state.forgotten = self._forgotten
                 await state.restore(kafka_settings, self._context.decoder)
                 if state.is_halted(configs[source].version):
                     state.rewind()
@@ -285,6 +292,11 @@ class ProcessorLane:
         except BadRecordError as exc:
             log.error("command_undecodable", lane=self._lane, offset=message.offset, why=exc.message)
             return []
+        if command["kind"] in FORGET_KINDS:
+            self._forgotten.take(command, message.offset)
+            states = [*self._states.values(), *self._halted.values()]
+            outcomes = [BatchChanges(state, self._config(state.source), self._context.readers) for state in states]
+            return [erase(outcome, command["command_id"], message.offset) for outcome in outcomes]
         state, kind = (self._states | self._halted).get(command["source"]), command["kind"]
         if state is not None and kind in {"replay", "retry"}:
             return [self._replays.accept(state, command, message.offset)]
@@ -307,9 +319,10 @@ class ProcessorLane:
         made: list[Record] = []
         for change in outcome.changes:
             key = key_prefix + change.key
-            made.append((key, self._lead_prefix + envelopes.encode(key, change) + change.body_bytes, NO_HEADERS))
+            told = headers.erasure_headers(change.erased_by) if change.erased_by else NO_HEADERS
+            made.append((key, self._lead_prefix + envelopes.encode(key, change) + change.body_bytes, told))
             if change.op == "d":
-                made.append((key, None, NO_HEADERS))
+                made.append((key, None, told))
         producer.add_all(topics.CANONICAL, self._lane, made)
 
     def _add_state(self, producer: TransactionalProducer, outcome: BatchChanges, offsets: Iterator[int]) -> None:
@@ -318,6 +331,7 @@ class ProcessorLane:
         entries: list[Record] = [
             (key, encoder.prefix + entry.encoded(), NO_HEADERS) for key, entry in outcome.settle(offsets).items()
         ]
+        entries += [(key, None, NO_HEADERS) for key in outcome.erased]
         next_offset = self._next_offsets.get(TopicPartition(topics.raw_topic(state.source), self._lane), 0)
         entries.append((PROGRESS_KEY, encoder.encode(state.progress_record(next_offset)), NO_HEADERS))
         producer.add_all(topics.state_topic(state.source), self._lane, entries)

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from leadstream import kafka
+from leadstream.forgotten import read_forgotten
 from leadstream.partitioning import lead_key
 from leadstream.settings import Settings
 from leadstream.sources import SourceConfig
@@ -78,6 +79,7 @@ async def preview(
         await reader.start()
     try:
         state = PartitionState(source.name, partition)
+        state.forgotten = await read_forgotten(settings, decoder, partition)
         await state.restore(settings.kafka, decoder)
         rows = await letters_at(reader, letters or {}) if replay.kind == RETRY else None
         run = await open_run(settings, source, state, replay, readers, state.next_offset, rows, restored)

@@ -81,6 +81,8 @@ class Change:
     previous: Body | None = None
     has_duplicates: bool = False
     """The key stood in a file more than once, with contents that differ."""
+    erased_by: str = ""
+    """The command by which the lead is forgotten; empty: this is no erasure."""
 
     def changed_fields(self) -> list[str]:
         """Names of the fields in which an update differs from the lead before."""

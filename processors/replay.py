@@ -162,6 +162,11 @@ class ReplayChanges(BatchChanges):
             )
         return is_good
 
+    def _keep_out(self, key: bytes, load: ActiveLoad, row_number: int) -> bool:
+        super()._keep_out(key, load, row_number)
+        self._settle_letter((load.load_id, row_number), LetterEvent.OVERTAKEN, self.source.version)
+        return False
+
     def _is_overtaken(self, key: bytes, known: LeadEntry | None, load_seq: int, row_number: int) -> bool:
         live, newest = self.state.active, self.state.newest_complete
         if live is not None and live.load_seq > load_seq and key in live.seen:

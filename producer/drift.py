@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -11,6 +11,7 @@ from leadstream.text import clean
 from producer.likeness import KINDS, Likeness, likenesses
 
 SUGGESTION_MINIMUM_PERCENT = 60
+NO_HEADER = "the first line is a row, not a header: what stands in it is not shown"
 SUGGESTION_LEAD_PERCENT = 3
 """Where two pairs are as near to each other as this, nobody can tell which is meant: suggest neither."""
 
@@ -69,6 +70,8 @@ def judge(
     none empty. Both only make the suggestions better.
     """
     present = {clean_header(column): column for column in columns}
+    if _is_a_row(present, source, known):
+        columns, rows, present = (), (), {}
     before = {clean_header(column): column for column in known or ()}
     wanted = {clean_header(column): column for column in (*source.columns, *source.required_columns)}
     required = {clean_header(column) for column in source.required_columns}
@@ -80,7 +83,7 @@ def judge(
         earlier or {},
     )
     lost = {name: Lost(wanted[name], name in required, suggestions.get(name)) for name in missing}
-    notes = []
+    notes = [] if present else [NO_HEADER]
     if known is not None:
         notes += [f"new column {column!r}" for name, column in present.items() if name not in before]
         notes += [
@@ -89,6 +92,13 @@ def judge(
             if name not in present
         ]
     return Judgement(tuple(sorted(lost.values(), key=lambda one: one.column)), tuple(notes))
+
+
+def _is_a_row(present: Collection[str], source: SourceConfig, known: Sequence[str] | None) -> bool:
+    """Whether what should be a header is a person's row: no name that we know, and an address or a day in it."""
+    names = {clean_header(name) for name in (*source.columns, *source.required_columns, *(known or ()))}
+    kinds = [KINDS[name].pattern for name in ("phone", "email", "date")]
+    return names.isdisjoint(present) and any(kind.fullmatch(cell) for cell in present for kind in kinds)
 
 
 def _suggest(

@@ -42,6 +42,8 @@ MAX_DIGITS = 18
 
 CONNECT = "__connect.errors."
 LEADSTREAM = "leadstream."
+FORGOTTEN = LEADSTREAM + "forgotten"
+"""On a delete record of leads.canonical (and its tombstone): the command by which the person was forgotten."""
 
 
 class Kind(enum.StrEnum):
@@ -82,6 +84,8 @@ class LetterEvent(enum.StrEnum):
     FAILED_AGAIN = "failed_again"
     OVERTAKEN = "overtaken"
     """A newer row (or a newer complete file) has spoken of the lead since."""
+    FORGOTTEN = "forgotten"
+    """Its person was forgotten; what the letter says is erased where it can be."""
 
 
 @dataclass(frozen=True)
@@ -189,6 +193,11 @@ def letter_event_headers(
     if stage is not None:
         told += [(CONNECT + "stage", stage.value.encode()), *_reason_headers(reasons)]
     return told
+
+
+def erasure_headers(command_id: str) -> Headers:
+    """Headers of a delete on leads.canonical by which a person is forgotten: whoever has copies erases them, too."""
+    return [(FORGOTTEN, command_id.encode())]
 
 
 def _reason_headers(reasons: Sequence[Reason]) -> Headers:

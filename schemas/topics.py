@@ -21,6 +21,8 @@ MAX_LEAD_BYTES = 8 * 1024 * 1024
 CHANGES_KEPT_DAYS = 30
 """How long leads.canonical keeps every change, also overtaken ones and deletes: a subscriber, or the sink, that is away
 for less misses nothing."""
+COMPACTED_WITHIN_DAYS = 7
+"""After that a record that may be compacted away is, also on a topic to which little is written."""
 ALERTS_KEPT_DAYS = 90
 DAY_MILLISECONDS = 24 * 60 * 60 * 1000
 
@@ -70,6 +72,7 @@ def shared_topics(lanes: int) -> list[Topic]:
             | {
                 "min.compaction.lag.ms": str(CHANGES_KEPT_DAYS * DAY_MILLISECONDS),
                 "delete.retention.ms": str(CHANGES_KEPT_DAYS * DAY_MILLISECONDS),
+                "max.compaction.lag.ms": str((CHANGES_KEPT_DAYS + COMPACTED_WITHIN_DAYS) * DAY_MILLISECONDS),
                 "max.message.bytes": str(MAX_LEAD_BYTES),
             },
         ),
@@ -99,6 +102,10 @@ def source_topics(source: str, lanes: int, raw_retention_days: int) -> list[Topi
             state_topic(source),
             lanes,
             "lead_state",
-            {"cleanup.policy": "compact", "max.message.bytes": str(MAX_LEAD_BYTES)},
+            {
+                "cleanup.policy": "compact",
+                "max.compaction.lag.ms": str(COMPACTED_WITHIN_DAYS * DAY_MILLISECONDS),
+                "max.message.bytes": str(MAX_LEAD_BYTES),
+            },
         ),
     ]

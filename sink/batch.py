@@ -50,7 +50,8 @@ def folded_events(events: Sequence[Event]) -> list[Event]:
     for event in events:
         before = folded.get(event["dead_letter_id"])
         attempts = event["attempts"] + (before["attempts"] if before else 0)
-        folded[event["dead_letter_id"]] = event | {"attempts": attempts}
+        erased = event["erased"] or bool(before and before["erased"])
+        folded[event["dead_letter_id"]] = event | {"attempts": attempts, "erased": erased}
     return list(folded.values())
 
 

@@ -26,12 +26,16 @@ NUL_STANDS_AS = "\N{REPLACEMENT CHARACTER}"
 INTEGER_BITS = 32
 BIGINT_BITS = 64
 
+TRIED: frozenset[str] = frozenset({LetterEvent.FIXED, LetterEvent.FAILED_AGAIN})
+"""Events of a row that was mapped again."""
+
 Row = tuple[Any, ...]
 Event = dict[str, Any]
 
 _WHY: dict[str, str] = {
     LetterEvent.FIXED: "passes since replay {}",
     LetterEvent.OVERTAKEN: "a newer row or file has spoken since (seen by replay {})",
+    LetterEvent.FORGOTTEN: "forgotten ({})",
 }
 
 
@@ -109,13 +113,14 @@ def event_of(message: Any) -> Event | None:
     reasons = _reasons(headers.get(LEADSTREAM + "reasons"))
     return {
         "dead_letter_id": headers.get(LEADSTREAM + "letter"),
-        "attempts": 0 if event == LetterEvent.OVERTAKEN else 1,
+        "attempts": int(event in TRIED),
         "at": _moment(message.timestamp),
         "stage": _text(headers.get(CONNECT + "stage"), MAX_NAME_CHARACTERS),
         "reasons": orjson.loads(reasons) if reasons is not None else None,
         "reason_code": _text(headers.get(CONNECT + "exception.class.name"), MAX_NAME_CHARACTERS),
         "message": _text(headers.get(CONNECT + "exception.message")),
         "mapping_version": _text(headers.get(LEADSTREAM + "mapping_version")),
+        "erased": event == LetterEvent.FORGOTTEN,
         "status_why": _WHY[event].format(replay_id) if event in _WHY else None,
     }
 

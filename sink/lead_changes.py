@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from fastavro import schemaless_reader
 
 from leadstream.errors import BadRecordError
+from schemas import headers
 from schemas.codec import FRAME_BYTES, Decoder, Encoder
 from schemas.records import lead_fields, parsed, schema_json
 from schemas.registry import Registry
@@ -55,6 +56,11 @@ class Change(NamedTuple):
     shared: bytes
     of_history: bytes
     of_leads: bytes
+
+    @property
+    def erases(self) -> bool:
+        """Whether it says that its lead is forgotten, whose rows are then erased; it counts for no load."""
+        return bool(self.message.headers) and headers.get(self.message.headers, headers.FORGOTTEN) is not None
 
     def record(self) -> Record:
         """Its fields as Python values.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from typing import Any
@@ -158,10 +159,14 @@ class PostgresOutput:
             standing = await self._lock_offsets(connection, batch.expected)
             if standing != batch.expected:
                 raise FencedError("the offsets in Postgres have moved", hint="another sink has written since")
-            if one_by_one:
-                await self._write_halves(connection, batch.changes, letters, counts)
-            else:
-                await self._write_changes(connection, batch.changes, counts)
+            for erase, run in itertools.groupby(batch.changes, key=lambda change: change.erases):
+                changes = list(run)
+                if erase:
+                    await self._erase(connection, changes)
+                elif one_by_one:
+                    await self._write_halves(connection, changes, letters, counts)
+                else:
+                    await self._write_changes(connection, changes, counts)
             await self._write_dead_letters(connection, letters, counts)
             if batch.letter_events:
                 told = orjson.dumps(folded_events(batch.letter_events)).decode()
@@ -192,6 +197,14 @@ class PostgresOutput:
         await self._copy(connection, "lead_history", HISTORY_COLUMNS, writes.history)
         for load_id, count in writes.counts.items():
             counts[load_id][0] += count
+
+    async def _erase(self, connection: Any, changes: Sequence[Change]) -> None:
+        """Nothing of these leads stays: what is written before goes, what comes after begins anew."""
+        keys = [change.lead_key for change in changes]
+        await connection.execute("DELETE FROM incoming")
+        await connection.execute(query("erase_leads"), keys)
+        await connection.execute(query("erase_history"), keys)
+        await connection.execute(query("erase_refused"), [key.encode() for key in keys])
 
     async def _copy(self, connection: Any, table: str, columns: Sequence[str], rows: Sequence[bytes]) -> None:
         if rows:

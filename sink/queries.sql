@@ -132,6 +132,20 @@ FROM incoming
 WHERE leads.lead_key = incoming.lead_key
     AND (leads.load_seq, leads.row_number) <= (incoming.load_seq, incoming.row_number);
 
+-- name: erase_leads
+-- The leads $1 are forgotten.
+DELETE FROM leads WHERE lead_key = ANY ($1::text[]);
+
+-- name: erase_history
+-- So are all versions of the leads $1.
+DELETE FROM lead_history WHERE lead_key = ANY ($1::text[]);
+
+-- name: erase_refused
+-- And what of the leads $1 (keys in UTF-8) this database would not take.
+UPDATE dead_letters
+SET key = NULL, value = NULL, status = 'resolved', status_why = 'forgotten'
+WHERE stage = 'WRITE' AND key = ANY ($1::bytea[]);
+
 -- name: write_dead_letters
 -- Incoming dead letters. Gives those of each load that are new here: rows (not those about a whole file), and
 -- change records that this database would not take.
@@ -163,10 +177,12 @@ SET attempts = letters.attempts + told.attempts,
     message = coalesce(told.message, letters.message),
     mapping_version = coalesce(told.mapping_version, letters.mapping_version),
     status = CASE WHEN told.status_why IS NULL THEN letters.status ELSE 'resolved' END,
-    status_why = coalesce(told.status_why, letters.status_why)
+    status_why = coalesce(told.status_why, letters.status_why),
+    key = CASE WHEN told.erased THEN NULL ELSE letters.key END,
+    value = CASE WHEN told.erased THEN NULL ELSE letters.value END
 FROM jsonb_to_recordset($1::jsonb) AS told (
     dead_letter_id text, attempts integer, at timestamptz, stage text, reasons jsonb, reason_code text, message text,
-    mapping_version text, status_why text
+    mapping_version text, status_why text, erased boolean
 )
 WHERE letters.dead_letter_id = told.dead_letter_id;
 

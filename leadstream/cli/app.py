@@ -19,6 +19,7 @@ from leadstream.cli import (
     doctor,
     drift,
     export,
+    forget,
     holds,
     leads,
     loads,
@@ -63,6 +64,7 @@ app.add_typer(dead_letters.app, name="dlq", rich_help_panel=LOOK)
 app.add_typer(replay.app, name="replay", rich_help_panel=LOOK)
 app.command(rich_help_panel=LOOK)(tail.tail)
 app.command(rich_help_panel=LOOK)(export.export)
+app.command(rich_help_panel=LOOK)(forget.forget)
 app.add_typer(registry.app, name="schemas", rich_help_panel=LOOK)
 app.command(rich_help_panel=SET_UP)(doctor.doctor)
 sources.app.command()(drift.drift)

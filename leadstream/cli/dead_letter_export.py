@@ -24,8 +24,10 @@ from leadstream.cli.dead_letter_filters import (
     StatusFilter,
 )
 from leadstream.cli.export_file import harmless
-from leadstream.cli.messages import cells_of, open_registry
+from leadstream.cli.messages import MAX_SHAPE_CHARACTERS, cells_of, open_registry
+from leadstream.cli.output import UnmaskedOption
 from leadstream.errors import BadRecordError
+from leadstream.masking import masked_cells, shape
 from leadstream.settings import Settings
 from schemas.registry import Registry
 
@@ -50,12 +52,14 @@ def export(
     reason: ReasonFilter = None,
     since: SinceFilter = None,
     status: StatusFilter = None,
+    unmasked: UnmaskedOption = False,
 ) -> None:
-    """Dead letters as CSV, for the vendor: each row as it was sent, in its own columns, and why it failed.
+    """Dead letters as CSV, for the vendor: each row in its own columns, and why it failed. The cells are as they were
+    sent with --unmasked alone; without it letters are shown as a, digits as 9.
 
     \b
     Examples:
-      leadstream dlq export --source oklahoma --to oklahoma-failed.csv
+      leadstream dlq export --source oklahoma --to oklahoma-failed.csv --unmasked
       leadstream dlq export --load 3f2a91c0d4e5b677 --to -
       leadstream dlq export --source texas --reason too_few_cells --since 2026-01-31 --to failed.csv
     """
@@ -64,8 +68,9 @@ def export(
     wanted = Filters(source, load, stage, reason, since, status)
     settings = session.start()
     with _opened(to) as file:
-        count = session.run(_export(settings, wanted, file))
-    typer.echo(f"{count:,} dead letter{'' if count == 1 else 's'} → {to}", err=True)
+        count = session.run(_export(settings, wanted, file, unmasked=unmasked))
+    masked = "" if unmasked else ", cells masked: --unmasked for the rows as they were sent"
+    typer.echo(f"{count:,} dead letter{'' if count == 1 else 's'} → {to}{masked}", err=True)
 
 
 def header_of(columns: Sequence[str]) -> list[str]:
@@ -78,11 +83,15 @@ def header_of(columns: Sequence[str]) -> list[str]:
     return [harmless(name) for name in (*ours, *columns)]
 
 
-def line_of(letter: Row, columns: Sequence[str], cells: Mapping[str, str | None] | None) -> list[str]:
+def line_of(
+    letter: Row, columns: Sequence[str], cells: Mapping[str, str | None] | None, *, unmasked: bool
+) -> list[str]:
     """A dead letter under :func:`header_of`; ``cells`` by the vendor's column names, None when it has none."""
     with_text = cells is None and letter["stage"] in STAGES_WITH_TEXT and letter["value"] is not None
     # What is no UTF-8 stays visible, byte by byte.
     text = letter["value"].decode("utf-8", "backslashreplace").rstrip("\r\n") if with_text else ""
+    if not unmasked:
+        text, cells = shape(text, MAX_SHAPE_CHARACTERS), masked_cells(cells or {})
     values = [
         letter["dead_letter_id"],
         letter["object_key"],
@@ -97,7 +106,7 @@ def line_of(letter: Row, columns: Sequence[str], cells: Mapping[str, str | None]
     return [harmless("" if value is None else str(value)) for value in values]
 
 
-async def _export(settings: Settings, wanted: Filters, file: IO[str]) -> int:
+async def _export(settings: Settings, wanted: Filters, file: IO[str], *, unmasked: bool) -> int:
     count = 0
     async with (
         connect(settings.postgres) as database,
@@ -108,7 +117,7 @@ async def _export(settings: Settings, wanted: Filters, file: IO[str]) -> int:
         writer = csv.writer(file)
         writer.writerow(header_of(columns))
         async for letter in database.stream("dead_letter_contents", *wanted.arguments):
-            writer.writerow(line_of(letter, columns, await _cells(registry, letter)))
+            writer.writerow(line_of(letter, columns, await _cells(registry, letter), unmasked=unmasked))
             count += 1
     return count
 

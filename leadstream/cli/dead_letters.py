@@ -21,8 +21,8 @@ from leadstream.cli.dead_letter_filters import (
     StatusFilter,
 )
 from leadstream.cli.documents import dead_letter_document
-from leadstream.cli.messages import open_registry, readable
-from leadstream.cli.output import JsonOption, print_json, print_pairs, print_table, text
+from leadstream.cli.messages import masked_content, open_registry, readable
+from leadstream.cli.output import JsonOption, UnmaskedOption, print_json, print_pairs, print_table, text
 from leadstream.errors import LeadstreamError
 from leadstream.settings import PostgresSettings, Settings
 
@@ -71,16 +71,21 @@ def list_(
 @app.command()
 def show(
     dead_letter_id: Annotated[str, typer.Argument(metavar="ID", help="As dlq list --each shows it.")],
+    unmasked: UnmaskedOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """One dead letter: the row as the vendor sent it, its place in the file, and every reason it failed.
+    """One dead letter: the row as the vendor sent it, its place in the file, and every reason it failed. Anything may
+    stand in such a row: unless --unmasked, letters are shown as a, digits as 9.
 
     \b
     Examples:
       leadstream dlq show 2-17
+      leadstream dlq show 2-17 --unmasked
       leadstream dlq show 2-17 --json
     """
     row, content = session.run(_show(session.start(), dead_letter_id))
+    if not unmasked:
+        content = masked_content(content)
     document = dead_letter_document(row) | {
         "bucket": row["bucket"],
         "object_version": row["object_version"],

@@ -18,9 +18,10 @@ from leadstream.cli import session, stack
 from leadstream.cli.database import Row, connect
 from leadstream.cli.dead_letter_filters import EVERY
 from leadstream.cli.documents import GOOD, load_document
-from leadstream.cli.output import console, masked, table
+from leadstream.cli.output import console, table
 from leadstream.cli.put import keys_of, progress, upload, wait_for_load
 from leadstream.cli.sources import find_source
+from leadstream.masking import masked_lead
 from leadstream.sample_vendors import VendorName
 from leadstream.samples import write_sample
 from leadstream.settings import Settings
@@ -139,9 +140,8 @@ def _print_page(out: Console, result: Result, kept: Path | None) -> None:
         )
     )
     out.print("\n[bold]One lead of each vendor[/bold] (personal data masked here)\n")
-    for lead in result.leads:
-        person = f"{lead['first_name'] or ''} {masked(lead['last_name'])}".strip()
-        reach = ", ".join(filter(None, [person, masked(lead["phone"]), masked(lead["email"])]))
+    for lead in map(masked_lead, result.leads):
+        reach = ", ".join(filter(None, [lead["last_name"], lead["phone"], lead["email"]]))
         ages = f", for {', '.join(lead['ages_served'])}" if lead["ages_served"] else ""
         out.print(f"  {lead['lead_key']:<22}{lead['company']}, {lead['city']}", markup=False)
         out.print(f"  {'':<22}{reach}{ages}", markup=False)

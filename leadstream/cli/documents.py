@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from leadstream.cli.database import Row
+from leadstream.masking import masked_text
 
 SETTLED = frozenset({"done", "held", "failed", "broken"})
 GOOD = "done"
@@ -81,8 +82,10 @@ def load_document(row: Row) -> dict[str, Any]:
 
 
 def dead_letter_document(row: Row) -> dict[str, Any]:
-    """A dead letter as ``dlq list`` prints it."""
-    return _document(row, _DEAD_LETTER_FIELDS, _DEAD_LETTER_COLUMNS)
+    """A dead letter as ``dlq list`` prints it. Our messages hold no values; those of a function in YAML may."""
+    document = _document(row, _DEAD_LETTER_FIELDS, _DEAD_LETTER_COLUMNS)
+    reasons = [reason | {"message": masked_text(reason["message"])} for reason in row["reasons"] or []]
+    return document | {"message": masked_text(row["message"] or ""), "reasons": reasons}
 
 
 def sum_sentence(load: Mapping[str, Any]) -> str:

@@ -16,10 +16,11 @@ import typer
 from leadstream.cli import session
 from leadstream.cli.database import Database, Row, connect
 from leadstream.cli.export_file import Format, columns, open_file
-from leadstream.cli.output import JsonOption, masked_lead, print_json
+from leadstream.cli.output import JsonOption, UnmaskedOption, print_json
 from leadstream.cli.sources import find_source
 from leadstream.cli.times import word_or_time
 from leadstream.errors import LeadstreamError
+from leadstream.masking import masked_lead
 from leadstream.settings import S3Settings, Settings
 from schemas.topics import CANONICAL
 
@@ -60,7 +61,7 @@ def export(
         str | None,
         typer.Option(metavar="last|TIME", help="Only changes since the last export to there, or since a time."),
     ] = None,
-    unmasked: Annotated[bool, typer.Option("--unmasked", help="With phones, e-mails, names and addresses.")] = False,
+    unmasked: UnmaskedOption = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what the file would have.")] = False,
     as_json: JsonOption = False,
 ) -> None:

@@ -120,8 +120,8 @@ def _command(kind: Kind, load: Row) -> dict[str, Any]:
     }
 
 
-async def send_command(settings: Settings, command: dict[str, Any]) -> None:
-    """Put a command (a record of ``command.avsc``) before every lane, all or none.
+async def send_command(settings: Settings, command: dict[str, Any]) -> list[int]:
+    """Put a command (a record of ``command.avsc``) before every lane, all or none; gives its offset in each lane.
 
     Raises:
         TransientError: Kafka or the registry is away; nothing was sent.
@@ -140,6 +140,11 @@ async def send_command(settings: Settings, command: dict[str, Any]) -> None:
         for lane in range(settings.topics.lanes):
             producer.add(topics.COMMANDS, lane, command["command_id"].encode(), value)
         await producer.begin()
+        await producer.deliver()
+        [offsets] = zip(
+            *(producer.offsets(topics.COMMANDS, lane) for lane in range(settings.topics.lanes)), strict=True
+        )
         await producer.commit()
     finally:
         await producer.close()
+    return list(offsets)

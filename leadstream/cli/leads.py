@@ -9,8 +9,9 @@ import typer
 from leadstream.cli import session
 from leadstream.cli.database import Database, Row, connect
 from leadstream.cli.messages import cells_of, open_registry, read_message
-from leadstream.cli.output import JsonOption, print_json, print_pairs, print_table
+from leadstream.cli.output import JsonOption, UnmaskedOption, print_json, print_pairs, print_table
 from leadstream.errors import BadRecordError, LeadstreamError
+from leadstream.masking import masked_cells, masked_lead
 from leadstream.settings import Settings
 from schemas.records import lead_fields
 from schemas.topics import raw_topic
@@ -26,16 +27,21 @@ def group() -> None:
 @app.command()
 def show(
     key: Annotated[str, typer.Argument(metavar="KEY", help="The lead's key: SOURCE:PROVIDER-KEY.")],
+    unmasked: UnmaskedOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """A lead as it stands, its history, and its row as the vendor sent it (read back from Kafka).
+    """A lead as it stands, its history, and its row as the vendor sent it (read back from Kafka). Personal data is
+    masked; of the vendor's cells, the shapes are shown.
 
     \b
     Examples:
       leadstream leads show nevada:1106-22
+      leadstream leads show nevada:1106-22 --unmasked
       leadstream leads show texas:1001003 --json
     """
     document = session.run(_show(session.start(), key))
+    if not unmasked:
+        document = _masked(document)
     if as_json:
         print_json(document)
         return
@@ -72,6 +78,15 @@ def show(
         typer.echo(f"  {raw['missing']}")
     else:
         print_pairs(raw["columns"])
+
+
+def _masked(document: dict[str, Any]) -> dict[str, Any]:
+    raw = document["raw"]
+    return {
+        "lead": masked_lead(document["lead"]),
+        "history": [masked_lead(version) for version in document["history"]],
+        "raw": raw | {"columns": raw["columns"] and masked_cells(raw["columns"])},
+    }
 
 
 async def _show(settings: Settings, key: str) -> dict[str, Any]:

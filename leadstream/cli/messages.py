@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,12 +12,14 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from leadstream import kafka
 from leadstream.errors import BadRecordError, TransientError
+from leadstream.masking import masked_cells, shape
 from leadstream.settings import KafkaSettings, RegistrySettings
 from schemas.codec import Decoder, schema_id_of
 from schemas.registry import Registry
 
 START_TIMEOUT_SECONDS = 10
 READ_TIMEOUT_MILLISECONDS = 5_000
+MAX_SHAPE_CHARACTERS = 2_000
 
 
 @dataclass(frozen=True)
@@ -104,3 +106,14 @@ async def readable(registry: Registry, value: bytes | None) -> dict[str, Any]:
     with contextlib.suppress(UnicodeDecodeError):
         return {"format": "text", "text": value.decode()}
     return {"format": "hex", "hex": value.hex()}
+
+
+def masked_content(content: Mapping[str, Any]) -> dict[str, Any]:
+    """What :func:`readable` gives, without what it says."""
+    if "cells" in content:
+        return {**content, "cells": masked_cells(content["cells"])}
+    if "text" in content:
+        return {**content, "text": shape(content["text"], MAX_SHAPE_CHARACTERS)}
+    if "hex" in content:
+        return {**content, "hex": f"({len(content['hex']) // 2:,} bytes)"}
+    return dict(content)

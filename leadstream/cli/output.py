@@ -1,4 +1,4 @@
-"""How results are shown: one JSON document, or aligned text; times in UTC, personal data masked where asked."""
+"""How results are shown: one JSON document, or aligned text; times in UTC."""
 
 from __future__ import annotations
 
@@ -13,14 +13,13 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from leadstream.log import PERSONAL_FIELDS
-
 UNWRAPPED_COLUMNS = 1_000
 """Width of what is written to a file or a pipe: lines are never cut there."""
 
 SHORT_TEXT_CHARACTERS = 12
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
+UnmaskedOption = Annotated[bool, typer.Option("--unmasked", help="Show phones, e-mails, names and addresses.")]
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -111,24 +110,6 @@ def text(value: object) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(text, value))
     return str(value)
-
-
-def masked(value: str | None) -> str:
-    """Personal data that may be seen by anybody: enough to recognise, not to reach.
-
-    Of a phone the last two digits stay, of an e-mail and a name the first letter.
-    """
-    if not value:
-        return ""
-    if value.startswith("+"):
-        return f"{value[:2]}········{value[-2:]}"
-    name, at, domain = value.partition("@")
-    return f"{name[0]}···{at}{domain}"
-
-
-def masked_lead(lead: Mapping[str, Any]) -> dict[str, Any]:
-    """A lead (or a part of one) whose personal data is :func:`masked`; what is empty stays so."""
-    return {name: masked(value) if value and name in PERSONAL_FIELDS else value for name, value in lead.items()}
 
 
 def _plain(value: object) -> object:

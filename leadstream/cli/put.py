@@ -15,7 +15,7 @@ from leadstream.alerts import deletes_held_text
 from leadstream.cli import session
 from leadstream.cli.database import Row, connect
 from leadstream.cli.documents import GOOD, SETTLED, load_document, seconds_taken, sum_sentence
-from leadstream.cli.output import JsonOption, console, print_json
+from leadstream.cli.output import JsonOption, UnmaskedOption, console, print_json
 from leadstream.cli.put_preview import preview_file, print_preview
 from leadstream.cli.sources import find_source
 from leadstream.errors import LeadstreamError, TransientError
@@ -41,12 +41,13 @@ def put(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Send nothing: split and map the files here, and show what comes of it.")
     ] = False,
+    unmasked: UnmaskedOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Drop files into the bucket, under the prefix of their source.
 
     With --dry-run nothing is sent and no server is needed: it shows how many rows would become leads, why others would
-    fail, and what each field would hold.
+    fail, and what each field would hold (personal data masked, unless --unmasked).
 
     With --wait, exit code 1 says that a load failed, is held, or did not get there in time.
     The same bytes at the same key are the same load: they are not split again.
@@ -62,7 +63,9 @@ def put(
     config = find_source(settings, source)
     uploads = keys_of(files, config, key)
     if dry_run:
-        previews = [preview_file(settings, config, file).document(file, key) for key, file in uploads.items()]
+        previews = [
+            preview_file(settings, config, file, unmasked=unmasked).document(file, key) for key, file in uploads.items()
+        ]
         if as_json:
             print_json(previews)
         else:

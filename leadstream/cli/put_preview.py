@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from leadstream.cli.output import masked_lead, print_table, text
+from leadstream.cli.output import print_table, text
+from leadstream.masking import masked_lead
 from leadstream.settings import Settings
 from leadstream.sources import SourceConfig
 
@@ -38,7 +39,7 @@ class FilePreview:
     lines: dict[Kind, list[int]] = field(default_factory=dict)
     filled: Counter[str] = field(default_factory=Counter)
     examples: dict[str, Any] = field(default_factory=dict)
-    """By canonical field, the first value that was seen."""
+    """By canonical field, the first value that was seen, as it may be shown."""
     held: str = ""
     notes: tuple[str, ...] = ()
 
@@ -51,8 +52,7 @@ class FilePreview:
             lines.append(line)
 
     def document(self, file: Path, key: str) -> dict[str, Any]:
-        """As ``--json`` prints it; examples are masked."""
-        examples = masked_lead(self.examples)
+        """As ``--json`` prints it."""
         return {
             "file": str(file),
             "key": key,
@@ -67,12 +67,13 @@ class FilePreview:
                 for kind, count in self.failures.most_common()
             ],
             "fields": [
-                {"field": name, "filled": self.filled[name], "example": examples[name]} for name in sorted(self.filled)
+                {"field": name, "filled": self.filled[name], "example": self.examples[name]}
+                for name in sorted(self.filled)
             ],
         }
 
 
-def preview_file(settings: Settings, config: SourceConfig, file: Path) -> FilePreview:
+def preview_file(settings: Settings, config: SourceConfig, file: Path, *, unmasked: bool) -> FilePreview:
     """Split a file and map its rows, as the stages would, without them.
 
     Raises:
@@ -117,10 +118,11 @@ def preview_file(settings: Settings, config: SourceConfig, file: Path) -> FilePr
                 continue
             found.leads += 1
             found.keys.add(key)
-            for name, value in lead.items():
-                if value not in (None, []):
-                    found.filled[name] += 1
-                    found.examples.setdefault(name, value)
+            filled = [name for name, value in lead.items() if value not in (None, [])]
+            found.filled.update(filled)
+            if not found.examples.keys() >= set(filled):
+                shown = lead if unmasked else masked_lead(lead)
+                found.examples = {name: shown[name] for name in filled} | found.examples
     if found.held:
         judgement = judge(config, columns, None, first)
         found.notes, found.held = judgement.notes, judgement.reason

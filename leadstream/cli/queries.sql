@@ -257,3 +257,50 @@ WHERE source = $1 AND status = 'done' AND started_at <= $2
         OR load_id IN (SELECT load_id FROM leads WHERE source = $1 AND deleted_at IS NULL)
         OR load_id IN (SELECT load_id FROM dead_letters WHERE source = $1 AND status = 'open'))
 ORDER BY load_seq;
+
+-- name: leads_to_forget
+-- Leads with one of the keys $1, or with one of the phones $2 (E.164, without extension) or e-mails $3 in any of their
+-- versions; how many versions there are, and the load_seq of the oldest.
+WITH found AS (
+    SELECT lead_key FROM leads
+    WHERE lead_key = ANY ($1::text[]) OR split_part(phone, ';', 1) = ANY ($2::text[])
+        OR split_part(phone2, ';', 1) = ANY ($2) OR email = ANY ($3::text[])
+    UNION
+    SELECT lead_key FROM lead_history
+    WHERE lead_key = ANY ($1) OR split_part(phone, ';', 1) = ANY ($2)
+        OR split_part(phone2, ';', 1) = ANY ($2) OR email = ANY ($3)
+)
+SELECT found.lead_key, split_part(found.lead_key, ':', 1) AS source, count(history.lead_key) AS versions,
+    coalesce(min(history.load_seq), 0) AS first_load_seq
+FROM found
+LEFT JOIN lead_history AS history USING (lead_key)
+GROUP BY found.lead_key
+ORDER BY found.lead_key;
+
+-- name: letters_to_forget
+-- Dead letters about rows of the leads $1 (keys in UTF-8), or in whose bytes one of the patterns $2 stands. Those of the
+-- sink go with their leads.
+SELECT dead_letter_id, source
+FROM dead_letters
+WHERE value IS NOT NULL AND stage <> 'WRITE'
+    AND (convert_to(source || ':', 'UTF8') || key = ANY ($1::bytea[]) OR encode(value, 'escape') ~* ANY ($2::text[]))
+ORDER BY failed_at, dead_letter_id;
+
+-- name: refused_to_forget
+-- How many of the leads $1 (keys in UTF-8) this database would not take, with their content.
+SELECT count(*) AS count FROM dead_letters WHERE stage = 'WRITE' AND value IS NOT NULL AND key = ANY ($1::bytea[]);
+
+-- name: files_of_leads
+-- The files of source $1 from load_seq $2 on: each may name the lead.
+SELECT DISTINCT bucket, object_key AS key, object_version AS version
+FROM loads
+WHERE source = $1 AND load_seq >= $2
+ORDER BY bucket, key, version;
+
+-- name: exports_made
+-- Exports that may have leads of the sources $1 in them.
+SELECT name, source, exported_at FROM exports WHERE source = '' OR source = ANY ($1::text[]) ORDER BY exported_at;
+
+-- name: written_offsets
+-- How far the sinks have written the topics $1.
+SELECT topic, partition, next_offset FROM sink_offsets WHERE topic = ANY ($1::text[]);

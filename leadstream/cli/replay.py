@@ -11,7 +11,7 @@ import typer
 from leadstream.cli import session
 from leadstream.cli.database import Row, connect
 from leadstream.cli.dead_letter_filters import TIME_FORMATS
-from leadstream.cli.output import JsonOption, print_json, print_table
+from leadstream.cli.output import JsonOption, UnmaskedOption, print_json, print_table
 from leadstream.cli.replay_order import (
     RUNNING,
     carry_out,
@@ -68,7 +68,7 @@ def replay(
     diff: Annotated[
         str | None, typer.Option(metavar="LEAD-KEY", help="With --dry-run: only this lead, field by field.")
     ] = None,
-    unmasked: Annotated[bool, typer.Option("--unmasked", help="Show phones, e-mails, names and addresses.")] = False,
+    unmasked: UnmaskedOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Map rows again with today's mapping: what differs from what stands is sent, and dead letters that pass are

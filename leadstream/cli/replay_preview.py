@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from leadstream.cli.output import masked_lead, print_pairs, print_table, text
+from leadstream.cli.output import print_pairs, print_table, text
+from leadstream.masking import masked_lead
 from leadstream.settings import Settings
 from leadstream.sources import SourceConfig
 from schemas.replays import REPLAY_COUNTS

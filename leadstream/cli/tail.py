@@ -15,10 +15,11 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from leadstream import kafka
 from leadstream.cli import session
 from leadstream.cli.messages import open_consumer, open_registry
-from leadstream.cli.output import json_line, masked_lead
+from leadstream.cli.output import UnmaskedOption, json_line
 from leadstream.cli.sources import find_source
 from leadstream.cli.times import word_or_time
 from leadstream.errors import ConfigError
+from leadstream.masking import masked_lead
 from leadstream.settings import Settings
 from leadstream.text import hint_for
 from schemas.codec import Decoder
@@ -57,7 +58,7 @@ def tail(
         str | None, typer.Option(metavar="NAME", help="Keep the place under this name: the next time goes on there.")
     ] = None,
     count: Annotated[int | None, typer.Option(min=1, help="Stop after so many leads.")] = None,
-    unmasked: Annotated[bool, typer.Option("--unmasked", help="Show phones, e-mails, names and addresses.")] = False,
+    unmasked: UnmaskedOption = False,
 ) -> None:
     """Changes of leads as JSON, one a line, as they happen. Ctrl-C ends it.
 

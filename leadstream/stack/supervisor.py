@@ -240,6 +240,7 @@ class Stack:
             "S3_ACCESS_KEY_ID": access_key[0],
             "S3_SECRET_ACCESS_KEY": access_key[1],
             "S3_REGION": s3.REGION,
+            "LEADSTREAM_PRIVACY_KEY": secrets.privacy_key,
         }
         return [kafka, registry, postgres, store]
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import usaddress
 
-from processors.transforms.base import Apply, TransformError, shape, transform
+from leadstream.masking import shape
+from processors.transforms.base import Apply, TransformError, transform
 from processors.transforms.text import to_title_case
 
 STATE_NAMES = {

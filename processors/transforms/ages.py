@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from processors.transforms.base import Apply, TransformError, shape, transform
+from leadstream.masking import shape
+from processors.transforms.base import Apply, TransformError, transform
 from processors.transforms.values import NO, YES
 
 MONTHS_A_YEAR = 12

@@ -13,8 +13,6 @@ from pydantic import ValidationError, validate_call
 from leadstream.errors import LeadstreamError
 from leadstream.text import hint_for
 
-SHAPE_MAX_CHARACTERS = 24
-
 Apply = Callable[[Any], Any]
 Factory = TypeVar("Factory", bound=Callable[..., Apply])
 Takes = Literal["text", "raw", "cells", "anything"]
@@ -125,12 +123,6 @@ def usage(name: str) -> str:
         default = "" if parameter.default is parameter.empty else f"={_yaml(parameter.default)}"
         written.append(parameter.name + default)
     return f"{name}({', '.join(written)})"
-
-
-def shape(value: str) -> str:
-    """What a value looks like, without what it says: letters become ``a``, digits ``9``."""
-    seen = "".join("9" if c.isdigit() else "a" if c.isalpha() else c for c in value[:SHAPE_MAX_CHARACTERS])
-    return seen + ("…" if len(value) > SHAPE_MAX_CHARACTERS else "")
 
 
 def _type_of_value(argument: Any) -> type:

@@ -7,7 +7,8 @@ from urllib.parse import urlsplit
 
 import phonenumbers
 
-from processors.transforms.base import Apply, TransformError, shape, transform
+from leadstream.masking import shape
+from processors.transforms.base import Apply, TransformError, transform
 
 REGION = "US"
 LONGEST_PHONE_CHARACTERS = 250

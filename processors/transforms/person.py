@@ -6,7 +6,8 @@ import re
 
 from nameparser import HumanName
 
-from processors.transforms.base import Apply, TransformError, shape, transform
+from leadstream.masking import shape
+from processors.transforms.base import Apply, TransformError, transform
 from processors.transforms.text import to_title_case
 
 LONGEST_NAME_CHARACTERS = 500

@@ -6,7 +6,8 @@ import functools
 import itertools
 import re
 
-from processors.transforms.base import Apply, TransformError, shape, transform
+from leadstream.masking import shape
+from processors.transforms.base import Apply, TransformError, transform
 
 CACHED_DAYS = 4_096
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")

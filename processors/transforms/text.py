@@ -6,7 +6,8 @@ import functools
 import re
 from typing import Literal
 
-from processors.transforms.base import Apply, TransformError, shape, transform
+from leadstream.masking import shape
+from processors.transforms.base import Apply, TransformError, transform
 
 CACHED_WORDS = 65_536
 LONGEST_CACHED_WORD_CHARACTERS = 64

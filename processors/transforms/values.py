@@ -11,9 +11,10 @@ from typing import Annotated
 import dateutil.parser
 from pydantic import Field
 
+from leadstream.masking import shape
 from leadstream.source_config import names_a_day
 from leadstream.text import clean
-from processors.transforms.base import Apply, TransformError, shape, transform
+from processors.transforms.base import Apply, TransformError, transform
 from processors.transforms.text import Otherwise, unmatched
 
 CACHED_DATES = 16_384

@@ -132,7 +132,10 @@ async def test_a_lead_is_shown_with_its_history_and_the_row_the_vendor_sent(
     """The raw row is read back from Kafka, under the vendor's own column names; a wrong key brings a suggestion."""
     key = (await system.leads(SOURCE))[0]["lead_key"]
     as_json, in_words, unknown = await _together(
-        system, f"leads show {key} --json", f"leads show {key}", f"leads show nowhere:{key.partition(':')[2]}"
+        system,
+        f"leads show {key} --json --unmasked",
+        f"leads show {key}",
+        f"leads show nowhere:{key.partition(':')[2]}",
     )
     shown = json.loads(_succeeded(as_json))
     assert shown["lead"]["lead_key"] == key

@@ -97,7 +97,7 @@ async def test_failed_rows_go_back_to_the_vendor_in_its_own_columns(
 ) -> None:
     """Cells as sent under the vendor's headers, text where there are no cells, formulas made harmless, file private."""
     file = tmp_path / "failed.csv"
-    done = await _run(system, "dlq", "export", "--source", SOURCE, "--to", str(file))
+    done = await _run(system, "dlq", "export", "--source", SOURCE, "--to", str(file), "--unmasked")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", f"5 dead letters → {file}\n")
     assert file.stat().st_mode & 0o077 == 0
     rows = list(csv.DictReader(io.StringIO(file.read_text())))

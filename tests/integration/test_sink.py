@@ -13,6 +13,7 @@ from fastavro import parse_schema
 
 import sink.postgres_output
 from leadstream.errors import ConfigError, FencedError, TransientError
+from leadstream.masking import masked_lead
 from schemas.codec import Encoder
 from schemas.records import lead_fields, schema_json
 from schemas.registry import Registry
@@ -444,17 +445,22 @@ async def test_the_views_tell_sources_providers_and_masked_leads(world: World) -
     theirs = world.lead(4, address1="1 MAIN ST", zip="89101-0001", phone="+17025550102", first_name="Ann")
     theirs |= {"lead_key": "zeta:4", "source": "zeta", "load_id": "load-z"}
     alone = world.lead(6, phone=None)
+    home = world.lead(10, phone="702 555 0110", facility_type="Family Home", company="Ann Pineda", email="none")
     async with world.sink() as task:
-        await world.send_leads(ours, theirs, alone, world.lead(8, op="d"))
-        await world.send_steps(*world.steps(3, inserted=3, sent=3))
+        await world.send_leads(ours, theirs, alone, home, world.lead(8, op="d"))
+        await world.send_steps(*world.steps(4, inserted=4, sent=4))
         await world.until("SELECT status FROM loads", "done", task)
     sources = {row["source"]: row for row in await world.sql("SELECT * FROM lead_sources")}
-    assert (sources["acme"]["live_leads"], sources["acme"]["deleted_leads"]) == (2, 1)
+    assert (sources["acme"]["live_leads"], sources["acme"]["deleted_leads"]) == (3, 1)
     assert (sources["acme"]["last_file"], sources["acme"]["last_status"]) == ("acme/load-1.csv", "done")
     assert sources["zeta"]["live_leads"] == 1
     unique = await world.sql("SELECT * FROM leads_unique ORDER BY cardinality(sources) DESC")
-    assert [row["sources"] for row in unique] == [["acme", "zeta"], ["acme"]]
+    assert [row["sources"] for row in unique] == [["acme", "zeta"], ["acme"], ["acme"]]
     assert unique[0]["lead_key"] == "zeta:4"
     masked = {row["lead_key"]: row for row in await world.sql("SELECT * FROM leads_masked")}
     assert (masked["acme:2"]["phone"], masked["acme:2"]["email"]) == ("+1*******02", "***@example.com")
     assert masked["zeta:4"]["first_name"] == "***"
+    assert masked["acme:2"]["company"] == ours["company"]
+    for lead in (ours, theirs, alone, home):
+        shown = masked_lead(lead)
+        assert {name: masked[lead["lead_key"]][name] for name in lead_fields()} == {n: shown[n] for n in lead_fields()}

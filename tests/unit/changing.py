@@ -13,12 +13,14 @@ from typing import Any, cast
 from fastavro import parse_schema, schemaless_reader, schemaless_writer
 
 from leadstream.errors import BadRecordError
+from leadstream.forgotten import Digester, Forgotten
 from leadstream.partitioning import lead_key
 from leadstream.sources import SourceConfig, load_sources
 from processors.breaker import judged
 from processors.change_state import PROGRESS_KEY, PartitionState
 from processors.changes import BatchChanges, EndedLoad
 from processors.envelope import EnvelopeEncoder
+from processors.forgetting import erase
 from processors.mapping_guard import by_load
 from processors.progress import NO_OFFSET, Body, Counts
 from processors.raw_rows import RowReaders
@@ -37,6 +39,7 @@ MANGLED = "mangled"
 """As a name: the row's bytes are no record."""
 DAMAGED = "damaged"
 """As a name: the producer could read the key alone; it sends a `seen` message."""
+SECRET = "a secret of these tests"
 FIRST_MAPPING: Mapping[str, str | None] = {BAD: None}
 
 
@@ -180,6 +183,8 @@ class Lane:
     state: PartitionState = field(default_factory=lambda: PartitionState(SOURCE, 0))
     config: SourceConfig = field(default_factory=source)
     readers: Readers = field(default_factory=Readers)
+    commands: int = 0
+    """How many came."""
     is_lead_known: bool = True
     """Whether what an updated or deleted lead was before can be read."""
 
@@ -228,9 +233,20 @@ class Lane:
         self._outcome().take(self._next(size))
         self.restart(size)
 
+    def forget(self, *digests: bytes, kind: str = "forget") -> None:
+        """An operator has a person forgotten, or let in again."""
+        digester = Digester(SECRET)
+        command = {"kind": kind, "digests": digests, "digest_key": digester.check}
+        if not self.state.forgotten:
+            self.state.forgotten = Forgotten(digester)
+        self.state.forgotten.take(command, self.commands)
+        self.commands += 1
+        self._write(erase(self._outcome(), f"{kind}-1", self.commands))
+
     def restart(self, batch: int = 1_000) -> None:
         """A successor: state from the changelog, the load under way from the raw topic."""
-        self.state = PartitionState(SOURCE, 0)
+        forgotten, self.state = self.state.forgotten, PartitionState(SOURCE, 0)
+        self.state.forgotten = forgotten
         for key, value in self.changelog.items():
             record = schemaless_reader(io.BytesIO(value), records.parsed("lead_state"), None)
             self.state.take_record(key, cast("dict[str, Any]", record))
@@ -303,6 +319,8 @@ class Lane:
         given = iter(offsets)
         for key, entry in outcome.settle(given).items():
             self.changelog[key] = entry.encoded()
+        for key in outcome.erased:
+            self.changelog.pop(key, None)
         assert next(given, None) is None
         buffer = io.BytesIO()
         schemaless_writer(buffer, records.parsed("lead_state"), self.state.progress_record(self.next_offset))

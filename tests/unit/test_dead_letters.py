@@ -26,14 +26,14 @@ LETTER: dict[str, Any] = {
 
 def test_a_row_stands_in_the_vendors_columns_with_every_reason_before_them() -> None:
     """Cells as sent; a column that this row's header did not have is empty."""
-    line = line_of(LETTER, COLUMNS, {"Id": "A1", "Phone#": None})
+    line = line_of(LETTER, COLUMNS, {"Id": "A1", "Phone#": None}, unmasked=True)
     assert line == ["2-17", "acme/week1.csv", "3", "5", "VALIDATE", "phone, zip", LETTER["message"], "", "A1", "", ""]
 
 
 def test_a_row_that_is_no_cells_stands_as_text() -> None:
     """Its line end is cut off, a byte that is no UTF-8 stays visible."""
     damaged = LETTER | {"stage": "SPLIT", "reasons": None, "value": b"A1,Caf\xe9\r\n"}
-    line = line_of(damaged, COLUMNS, None)
+    line = line_of(damaged, COLUMNS, None, unmasked=True)
     assert line[REASON_COLUMNS.index("dlq_text")] == "A1,Caf\\xe9"
     assert line[REASON_COLUMNS.index("dlq_reason")] == "phone"
     assert line[len(REASON_COLUMNS) :] == ["", "", ""]
@@ -41,13 +41,20 @@ def test_a_row_that_is_no_cells_stands_as_text() -> None:
 
 def test_what_postgres_would_not_take_is_not_shown_as_if_the_vendor_had_sent_it() -> None:
     """A record of ours has neither cells nor text."""
-    assert not any(line_of(LETTER | {"stage": "WRITE"}, COLUMNS, None)[len(REASON_COLUMNS) - 1 :])
+    assert not any(line_of(LETTER | {"stage": "WRITE"}, COLUMNS, None, unmasked=True)[len(REASON_COLUMNS) - 1 :])
+
+
+def test_cells_and_texts_are_shapes_unless_asked_for() -> None:
+    """What a row says is told to whoever asks for it alone."""
+    assert line_of(LETTER, COLUMNS, {"Id": "A1", "Phone#": None}, unmasked=False)[-3:] == ["a9", "", ""]
+    damaged = LETTER | {"stage": "SPLIT", "value": b"A1,Pat Pineda"}
+    assert line_of(damaged, COLUMNS, None, unmasked=False)[len(REASON_COLUMNS) - 1] == "a9,aaa aaaaaa"
 
 
 def test_no_cell_is_run_as_a_formula() -> None:
     """In cells, texts and headers."""
-    assert line_of(LETTER, ("Id",), {"Id": "=1+1"})[-1] == "'=1+1"
-    assert line_of(LETTER | {"stage": "SPLIT", "value": b"@SUM(A1)"}, (), None)[-1] == "'@SUM(A1)"
+    assert line_of(LETTER, ("Id",), {"Id": "=1+1"}, unmasked=True)[-1] == "'=1+1"
+    assert line_of(LETTER | {"stage": "SPLIT", "value": b"@SUM(A1)"}, (), None, unmasked=True)[-1] == "'@SUM(A1)"
     assert header_of(["-x"])[-1] == "'-x"
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from leadstream.sources import SourceConfig, load_sources
-from producer.drift import Judgement, judge
+from producer.drift import NO_HEADER, Judgement, judge
 from tests.system import ROOT
 
 YAML = """\
@@ -181,3 +181,11 @@ def test_each_kind_of_field_knows_its_cells(field: str, cells: list[str], tmp_pa
     judgement = judge(source, ["Id", "Zz", "Lost one"], None, rows)
     assert _suggested(judgement) == {"Lost": "Lost one"}
     assert judgement.lost[0].suggestion is not None and judgement.lost[0].suggestion.likeness.values == 100
+
+
+def test_a_row_where_the_header_should_be_is_not_quoted(source: SourceConfig) -> None:
+    """A file without its header is held, and what its first row says of a person is told to nobody."""
+    row = ["17", "702-555-0199", "", "Pat Pineda", "1/2/2019", "12", "1 Elm St"]
+    judgement = judge(source, row, HEADER, [["18", "702-555-0198", "", "Kim", "1/3/2019", "6", "2 Elm St"]])
+    assert judgement.held and NO_HEADER in judgement.notes
+    assert not any(cell in f"{judgement.reason} {judgement.notes}" for cell in row if cell)

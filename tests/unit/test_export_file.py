@@ -33,7 +33,7 @@ LEAD: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1;ext=2", "-a", "@SUM(A1)", "\t=1", "\r=1", "+1········23", "+", "-5+cmd"])
+@pytest.mark.parametrize("text", ["=1+1", "+1;ext=2", "-a", "@SUM(A1)", "\t=1", "\r=1", "+1*******23", "+", "-5+cmd"])
 def test_what_a_spreadsheet_would_run_is_led_by_an_apostrophe(text: str) -> None:
     """A vendor's cell can never run on the machine of whoever opens the file."""
     assert harmless(text) == f"'{text}"

@@ -20,7 +20,7 @@ VENDORS: tuple[VendorName, ...] = ("nevada", "oklahoma", "texas")
 def preview(source: str, file: Path) -> dict[str, Any]:
     """The document of a dry run."""
     config = load_sources(ROOT / "sources")[source]
-    return preview_file(Settings(), config, file).document(file, f"{source}/{file.name}")
+    return preview_file(Settings(), config, file, unmasked=False).document(file, f"{source}/{file.name}")
 
 
 @pytest.mark.parametrize("vendor", VENDORS)
@@ -42,7 +42,7 @@ def test_personal_data_of_the_examples_is_masked(tmp_path: Path) -> None:
     """Whoever tries a mapping sees that a phone is a phone, not whose."""
     write_sample("texas", tmp_path / "a.csv", rows=5, seed=8, damage=False)
     examples = {field["field"]: field["example"] for field in preview("texas", tmp_path / "a.csv")["fields"]}
-    assert "···" in examples["phone"] and "···" in examples["address1"]
+    assert "*******" in examples["phone"] and examples["address1"] == "***"
 
 
 def test_a_header_that_lacks_mapped_columns_would_hold_the_load(

@@ -9,7 +9,6 @@ import pytest
 import typer
 from aiokafka import TopicPartition
 
-from leadstream.cli.output import masked_lead
 from leadstream.cli.tail import in_order, wanted_leads
 
 LEADS: dict[str, dict[str, Any]] = {
@@ -54,16 +53,3 @@ def test_records_come_by_time_but_never_against_the_order_of_their_partition() -
         second: [SimpleNamespace(name=name, timestamp=at) for name, at in (("x", 4), ("y", 7))],
     }
     assert [record.name for record in in_order(batches)] == ["x", "a", "b", "y", "c"]  # type: ignore[arg-type, attr-defined]  # in place of Kafka's records
-
-
-def test_a_masked_lead_keeps_what_is_no_personal_data() -> None:
-    """Every personal field is masked, what is empty stays empty, the rest stays as it is."""
-    lead = dict.fromkeys(("phone2", "first_name", "last_name", "licensee_name", "address1", "address2"), "Pineda")
-    shown = masked_lead({**lead, "email": None, "phone": "+17755550123", "company": "Blue Door", "capacity": 12})
-    assert shown == {
-        **dict.fromkeys(lead, "P···"),
-        "email": None,
-        "phone": "+1········23",
-        "company": "Blue Door",
-        "capacity": 12,
-    }
