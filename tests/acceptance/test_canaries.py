@@ -147,7 +147,7 @@ async def test_no_command_tells_who_it_is_about_unless_it_is_asked(
     """Standard output and standard error of what an operator types every day, as text and as JSON."""
     file, exported = tmp_path / "again.csv", tmp_path / "leads.csv"
     file.write_bytes(_file(*ROWS, more=(CUT_SHORT,)))
-    (lead,) = await system.leads(GOOD)
+    (lead,), letters = await system.leads(GOOD), await _letters(system)
     key = lead["lead_key"]
     changed = tmp_path / "changed.yaml"
     changed.write_text(
@@ -171,7 +171,10 @@ async def test_no_command_tells_who_it_is_about_unless_it_is_asked(
         f"replay --source {GOOD} --dry-run --mapping {changed} --diff {key}",
         f"sources drift {GOOD}",
         "status",
-        *(f"dlq show {letter['dead_letter_id']}" for letter in await _letters(system)),
+        *(
+            f"dlq show {one_id}"
+            for one_id in {(o["source"], o["stage"]): o["dead_letter_id"] for o in letters}.values()
+        ),
     ]
     gate = asyncio.Semaphore(4)
 

@@ -3,8 +3,9 @@
 
 CREATE OR REPLACE VIEW leads_masked AS
 SELECT lead_key, source,
-    CASE WHEN a_person.goes_by_it OR company = licensee_name OR position(lower(last_name) IN lower(company)) > 0
-        THEN '***' ELSE company END AS company,
+    CASE WHEN company IS NULL THEN NULL
+        WHEN a_person.goes_by_it OR company = licensee_name OR position(lower(last_name) IN lower(company)) > 0 THEN '***'
+        ELSE company END AS company,
     accepts_financial_aid, ages_served, min_age, max_age, capacity,
     CASE WHEN address1 IS NOT NULL THEN '***' END AS address1,
     CASE WHEN address2 IS NOT NULL THEN '***' END AS address2,
@@ -23,8 +24,9 @@ SELECT lead_key, source,
     CASE WHEN last_name IS NOT NULL THEN '***' END AS last_name,
     title,
     CASE WHEN licensee_name IS NOT NULL THEN '***' END AS licensee_name,
-    CASE WHEN a_person.goes_by_it OR operator = licensee_name OR position(lower(last_name) IN lower(operator)) > 0
-        THEN '***' ELSE operator END AS operator,
+    CASE WHEN operator IS NULL THEN NULL
+        WHEN a_person.goes_by_it OR operator = licensee_name OR position(lower(last_name) IN lower(operator)) > 0 THEN '***'
+        ELSE operator END AS operator,
     provider_id, facility_type, license_number, license_type, license_status, license_issued,
     license_renewed, certificate_expiration_date, curriculum_type, language, schedule,
     load_id, load_seq, row_number, line_number, bucket, object_key, object_version, mapping_version,
