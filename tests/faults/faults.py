@@ -297,4 +297,4 @@ def _faults() -> list[Fault]:
     return found
 
 
-FAULTS: dict[str, Fault] = {fault.name: fault for fault in _faults()}
+FAULTS: dict[str, Fault] = {fault.name: fault for fault in reversed(_faults())}
