@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable
 
 import aiohttp
@@ -77,9 +78,9 @@ class S3Proxy:
                 headers["ETag"] = '"00000000000000000000000000000000"'
             response = web.StreamResponse(status=answer.status, headers=headers)
             await response.prepare(request)
-            breaks_after, sent = self.break_after if is_object and answer.status < 300 else None, 0
-            if breaks_after is not None:
-                self.break_after = None
+            breaks_after, sent = None, 0
+            if is_object and answer.status < 300 and (answer.content_length or 0) > (self.break_after or sys.maxsize):
+                breaks_after, self.break_after = self.break_after, None
             try:
                 async for chunk in answer.content.iter_chunked(CHUNK_BYTES):
                     if self.bytes_per_second:
