@@ -26,7 +26,7 @@ NAMED_AT_MOST = 5
 
 @dataclass(frozen=True)
 class Finding:
-    """A broken promise."""
+    """A broken promise; ``none``: of the suite, a fault that could not be made."""
 
     invariant: str
     message: str

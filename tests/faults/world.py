@@ -174,10 +174,11 @@ class World:
         self.landing.set()
         await asyncio.sleep(SECONDS_BETWEEN_FILES)
         began = time.monotonic()
-        await asyncio.gather(*(fault(self) for fault in faults))
+        happened = await asyncio.gather(*(fault(self) for fault in faults), return_exceptions=True)
         ended = time.monotonic()
         await self.pause()
-        findings = await self._catch_up(ended)
+        findings = [Finding("none", f"no fault: {exc!r}") for exc in happened if isinstance(exc, BaseException)]
+        findings += await self._catch_up(ended)
         recovered = time.monotonic() - ended
         findings += self._ended
         self._ended = []
