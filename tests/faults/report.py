@@ -37,7 +37,7 @@ def _summary(world: World, part: Part, minutes: float) -> list[str]:
     evidence, results = world.evidence, world.results
     recoveries = [result.recovery_seconds for result in results]
     aborted = len(evidence.uncommitted - evidence.committed.keys())
-    findings = sum(len(result.findings) for result in results)
+    findings = sum(finding.invariant != "none" for result in results for finding in result.findings)
     raw = sum(message.kind != "end" for messages in evidence.raw.values() for message in messages)
     commit = subprocess.run(
         ["git", "describe", "--always", "--dirty", "--exclude=*"], cwd=ROOT, capture_output=True, text=True, check=False
