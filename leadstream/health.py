@@ -69,7 +69,7 @@ class Health:
         now = self._clock()
         reasons = [f"{dependency}, away for {seconds:.0f} s" for dependency, seconds in self.outages().items()]
         if stuck := self.stuck_seconds():
-            reasons.append(f"{EVENT_LOOP}, which has not turned for {stuck:.0f} s")
+            reasons.append(f"{EVENT_LOOP}, silent for {stuck:.0f} s")
         expected, turned = self._expected.copy(), self._turned.copy()
         if not expected:
             reasons.append("the first step of its start")
@@ -77,7 +77,7 @@ class Health:
             if part not in turned:
                 reasons.append(f"{part}, starting for {now - since:.0f} s")
             elif now - turned[part] > STALE_AFTER_SECONDS:
-                reasons.append(f"{part}, which has not turned for {now - turned[part]:.0f} s")
+                reasons.append(f"{part}, silent for {now - turned[part]:.0f} s")
         return reasons
 
 

@@ -41,7 +41,7 @@ HANDOVER_SECONDS = 5.0
 COMMIT_TIMEOUT_SECONDS = 5.0
 STOP_TIMEOUT_SECONDS = 5.0
 CANCEL_AGAIN_SECONDS = 1.0
-PART = "the partitions"
+PART = f"group {GROUP_ID}"
 LOADS_REPORT_INTERVAL_SECONDS = 5.0
 RECORDS_AT_ONCE = 100
 """Are decoded before the write under way gets its turn."""

@@ -251,7 +251,7 @@ def _print_places(home: Path, record: StackRecord) -> None:
         "registry": record.environment.get("SCHEMA_REGISTRY_URL"),
         "S3": f"{record.environment.get('S3_ENDPOINT_URL')}, bucket {record.environment.get('S3_BUCKET')}",
         "Postgres": 'psql "$(leadstream dsn)"',
-        "metrics": ", ".join(f"http://127.0.0.1:{record.parts[stage]['port']}/metrics" for stage in STAGES),
+        "metrics": ", ".join(f"http://127.0.0.1:{record.parts[stage]['port']}/metrics ({stage})" for stage in STAGES),
         "logs": home / "logs",
     }
     typer.echo(f"leadstream is up in {home} (pid {record.pid})")

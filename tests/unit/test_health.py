@@ -66,7 +66,7 @@ def test_a_part_that_has_not_turned_for_long_is_named_until_it_turns_or_is_given
     judged.turned("lane 0")
     clock.now += health.STALE_AFTER_SECONDS + 5
     judged.loop_turned()
-    assert judged.waits_for() == ["lane 0, which has not turned for 35 s"]
+    assert judged.waits_for() == ["lane 0, silent for 35 s"]
     judged.turned("lane 0")
     assert judged.waits_for() == []
     judged.expect("lane 0")
@@ -76,7 +76,7 @@ def test_a_part_that_has_not_turned_for_long_is_named_until_it_turns_or_is_given
     judged.turned("lane 0")  # it was given away in the middle of its turn
     clock.now += health.STALE_AFTER_SECONDS + 5
     judged.loop_turned()
-    assert judged.waits_for() == ["lane 1, which has not turned for 35 s"]
+    assert judged.waits_for() == ["lane 1, silent for 35 s"]
 
 
 def test_the_longest_wait_for_each_dependency_is_told(judged: Health, clock: Clock) -> None:

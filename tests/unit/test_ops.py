@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator
 from typing import Any
 
@@ -120,6 +122,23 @@ def test_the_template_of_a_summary_names_labels_that_its_rule_keeps() -> None:
         by = [set(re.split(r",\s*", group)) for group in re.findall(r"by \(([^)]*)\)", rule["expr"])]
         for labels in by:
             assert kept <= labels, name
+
+
+def test_the_rules_are_tried_by_prometheus_own_tool_where_it_is_installed() -> None:
+    """ops/alerts_test.yml says when they fire; it names rules that exist, and series that are exported, everywhere."""
+    tried = YAML_READER.load((ROOT / "ops/alerts_test.yml").read_text())
+    assert tried["rule_files"] == ["alerts.yml"]
+    exported = _labels_by_name()
+    for group in tried["tests"]:
+        assert {case["alertname"] for case in group["alert_rule_test"]} <= RULES.keys()
+        for series in group["input_series"]:
+            (selector,) = selectors(series["series"])
+            labels = {matcher.name for matcher in selector.matchers.matchers}
+            assert labels <= exported[selector.name] | SCRAPE_LABELS
+    if promtool := shutil.which("promtool"):
+        for command in (("check", "rules", "ops/alerts.yml"), ("test", "rules", "ops/alerts_test.yml")):
+            done = subprocess.run([promtool, *command], cwd=ROOT, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_every_runbook_is_of_a_rule_and_rules_are_named_once() -> None:
