@@ -11,8 +11,10 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import signal
 import ssl
 import sys
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -37,6 +39,8 @@ FETCH_MAX_WAIT_MILLISECONDS = 100
 SESSION_TIMEOUT_SECONDS = 10.0
 HEARTBEAT_INTERVAL_SECONDS = 1.0
 REBALANCE_TIMEOUT_SECONDS = 20.0
+STOP_SECONDS = 8.0
+"""Less than the 10 s that container engines give before they kill."""
 
 logger = log.get_logger("processors")
 
@@ -79,6 +83,16 @@ class PlainWorker(faust.Worker):
 
     def _setup_logging(self) -> None:
         """``leadstream.log`` has."""
+
+    def _schedule_shutdown(self, number: signal.Signals) -> None:
+        """On a signal, stop as Faust does, or without its leave: without Kafka its clients wait for minutes.
+
+        There is nothing to tidy up: what was not committed is aborted by the lanes' next owners.
+        """
+        patience = threading.Timer(STOP_SECONDS, _leave)
+        patience.daemon = True
+        patience.start()
+        super()._schedule_shutdown(number)
 
 
 class ReceiptsApp(faust.App):
@@ -204,6 +218,11 @@ def _last_words() -> Iterator[None]:
         # print the same error as several pages of tracebacks, and end with exit code 0.
         log.last_words(str(_first_error(group)))
         os._exit(1)
+
+
+def _leave() -> None:
+    log.get_logger("processors").warning("stopped_without_kafka", seconds=STOP_SECONDS)
+    os._exit(1)
 
 
 def _first_error(group: BaseExceptionGroup[LeadstreamError]) -> BaseException:

@@ -286,3 +286,21 @@ async def test_ctrl_c_at_any_moment_ends_a_stage_in_order_and_the_next_start_goe
     for stage in STAGES:
         system.stop(stage)
         system.start(stage)
+
+
+async def test_a_stage_whose_kafka_is_gone_ends_when_it_is_told_to(system: System, stack: Stack) -> None:
+    """Within 10 s, before a container engine would kill it; started again it works.
+
+    The last test here: Faust's consumer may print what it died of.
+    """
+    await stack.kill_part("kafka")
+    try:
+        await asyncio.sleep(3)
+        await asyncio.gather(*(asyncio.to_thread(system.interrupt, name, STOP_SECONDS) for name in STAGES))
+    finally:
+        await stack.restart_part("kafka")
+        for stage in STAGES:
+            system.start(stage)
+    _add_plain_source(system, "kafka-is-back")
+    etag = await system.put("kafka-is-back", HEADER + _good_row(1))
+    assert (await system.finished("kafka-is-back", etag, 60))["status"] == "done"
