@@ -83,3 +83,6 @@ async def test_hostile_rows_cost_themselves_in_the_widest_table_that_is_read(sys
     letters = await system.sql("select * from dead_letters where load_id = $1 order by row_number", load["load_id"])
     assert [letter["reason_code"] for letter in letters] == ["too_long", "no_key", "not_a_phone"]
     assert [lead["lead_key"] for lead in await system.leads("hostile-rows")] == ["hostile-rows:4", "hostile-rows:5"]
+    other = header.replace(b",c", b",d") + b"".join(row + rest for row in (rows["units"], rows["good"]))
+    load = await system.load("hostile-rows", other, "other-columns.csv")
+    assert (load["status"], load["unchanged"], len(load["notes"])) == ("done", 2, 2 * extra), load["reason"]

@@ -10,6 +10,7 @@ import pytest
 from leadstream.sources import SourceConfig, load_sources
 from producer.drift import NO_HEADER, Judgement, judge
 from tests.system import ROOT
+from tests.unit.test_hostile_values import assert_grows_with_its_length
 
 YAML = """\
 # who they are
@@ -50,6 +51,17 @@ def _renamed(old: str, *new: str) -> list[str]:
 def _rows(columns: list[str], **cells: list[str]) -> list[list[str]]:
     """Forty rows; the columns not named in ``cells`` are empty."""
     return [[cells[column][n] if column in cells else "" for column in columns] for n in range(40)]
+
+
+def test_a_header_of_similar_new_columns_costs_no_square_of_them(source: SourceConfig) -> None:
+    """Thousands of columns that all could be the lost ones: none is suggested, and soon."""
+
+    def call(columns: str) -> None:
+        assert not any(_suggested(judge(source, columns.split("|"), HEADER)).values())
+
+    assert_grows_with_its_length(
+        lambda text: call("|".join(f"{text[:1]}hone {n}" for n in range(len(text) // 10))), "P"
+    )
 
 
 def test_columns_in_another_order_are_nothing_to_speak_of(source: SourceConfig) -> None:
