@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 CODE := leadstream producer processors schemas sink tests
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-long faults soak fuzz check format lock up down clean \
+.PHONY: help install demo test test-long test-doors faults soak fuzz check format lock up down clean \
   bench bench-quick bench-refresh bench-state bench-growth bench-memory bench-profile bench-lock
 
 help: ## List the commands
@@ -32,6 +32,9 @@ test: install ## Run the tests (unit, integration, acceptance) on real parts
 
 test-long: install ## Run the tests that take minutes
 	$(BIN)/pytest -m long
+
+test-doors: install ## Run the tests of logins, certificates and rights, on a stack with locked doors
+	$(BIN)/pytest -m doors tests/doors
 
 MINUTES ?= 30
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, errors
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.helpers import create_ssl_context
 
+from leadstream import tls
 from leadstream.errors import ConfigError, FatalError, FencedError, TransientError
+from leadstream.kafka_login import check_login, connection_options
 from leadstream.settings import KafkaSettings
 from schemas.topics import MAX_DEAD_LETTER_BYTES, Topic
 
@@ -21,6 +22,7 @@ FETCH_MAX_WAIT_MILLISECONDS = 100
 MAX_REQUEST_BYTES = MAX_DEAD_LETTER_BYTES + 65_536
 TOPIC_VISIBLE_WITHIN_SECONDS = 10.0
 TOPIC_POLL_SECONDS = 0.05
+RIGHTS_HINT = "ops/kafka-acls.sh has what each stage needs"
 
 FENCED_ERRORS: tuple[type[Exception], ...] = (
     errors.ProducerFenced,
@@ -81,6 +83,13 @@ FATAL_ERRORS: tuple[type[Exception], ...] = (
     errors.RecordTooLargeError,
     errors.UnsupportedForMessageFormatError,
 )
+RIGHTS: dict[type[Exception], str] = {
+    errors.TopicAuthorizationFailedError: "use topic",
+    errors.GroupAuthorizationFailedError: "use the consumer group",
+    errors.TransactionalIdAuthorizationFailed: "use the transactional id",
+    errors.ClusterAuthorizationFailedError: "do this in the cluster",
+}
+"""What a user may not do who lacks a right."""
 
 
 def consumer(settings: KafkaSettings, *topics: str, group_id: str | None, **overrides: Any) -> AIOKafkaConsumer:
@@ -97,7 +106,7 @@ def consumer(settings: KafkaSettings, *topics: str, group_id: str | None, **over
         "auto_offset_reset": "earliest",
         "fetch_max_wait_ms": FETCH_MAX_WAIT_MILLISECONDS,
     }
-    return AIOKafkaConsumer(*topics, group_id=group_id, **_connection(settings), **(options | overrides))
+    return _Consumer(settings, *topics, group_id=group_id, **(options | overrides))
 
 
 def producer(settings: KafkaSettings, **overrides: Any) -> AIOKafkaProducer:
@@ -113,7 +122,21 @@ def producer(settings: KafkaSettings, **overrides: Any) -> AIOKafkaProducer:
         "acks": "all",
         "max_request_size": MAX_REQUEST_BYTES,
     }
-    return AIOKafkaProducer(**_connection(settings), **(options | overrides))
+    return _Producer(settings, **(options | overrides))
+
+
+@contextlib.asynccontextmanager
+async def refusals_told(settings: KafkaSettings) -> AsyncIterator[None]:
+    """When a connection fails in here, find out whether we were refused: that is no outage to be waited out.
+
+    Raises:
+        ConfigError: a broker refuses us, or we it.
+    """
+    try:
+        yield
+    except (errors.KafkaConnectionError, errors.NodeNotReadyError, OSError):
+        await check_login(settings)
+        raise
 
 
 def is_member(consumer: AIOKafkaConsumer) -> bool:
@@ -136,10 +159,14 @@ def errors_translated() -> Iterator[None]:
     except FENCED_ERRORS as exc:
         raise FencedError(f"Kafka: {_describe(exc)}", hint="another process has taken over") from exc
     except CONFIG_ERRORS as exc:
-        raise ConfigError(f"Kafka refuses: {_describe(exc)}", hint="check the KAFKA_* settings and rights") from exc
+        raise _refused(exc) from exc
     except FATAL_ERRORS as exc:
         raise FatalError(f"Kafka will not take this: {_describe(exc)}") from exc
     except (errors.KafkaError, OSError) as exc:
+        # What a task in the background met comes wrapped in an error that says nothing.
+        refusal = next((cause for cause in tls.causes(exc) if isinstance(cause, tuple(RIGHTS))), None)
+        if refusal is not None:
+            raise _refused(refusal) from exc
         raise TransientError(
             f"Kafka is away or busy: {_describe(exc)}",
             hint="start it (`leadstream up`), or check KAFKA_BOOTSTRAP_SERVERS",
@@ -154,14 +181,15 @@ async def ensure_topics(settings: KafkaSettings, topics: Sequence[Topic]) -> Non
         ConfigError: a topic exists with another number of partitions, or may not be created.
     """
     with errors_translated():
-        admin = AIOKafkaAdminClient(**_connection(settings))
+        admin = AIOKafkaAdminClient(**connection_options(settings))
         try:
-            await admin.start()
-            found = await _partition_counts(admin)
-            missing = [topic for topic in topics if topic.name not in found]
-            if missing:
-                await _create(admin, missing, settings.replication_factor)
-                found = await _wait_until_visible(admin, topics)
+            async with refusals_told(settings):
+                await admin.start()
+                found = await _partition_counts(admin)
+                missing = [topic for topic in topics if topic.name not in found]
+                if missing:
+                    await _create(admin, missing, settings.replication_factor)
+                    found = await _wait_until_visible(admin, topics)
         finally:
             await admin.close()
     for topic in topics:
@@ -172,12 +200,41 @@ async def ensure_topics(settings: KafkaSettings, topics: Sequence[Topic]) -> Non
             )
 
 
+class _Consumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has no types
+    """A consumer whose start says why it was refused."""
+
+    def __init__(self, settings: KafkaSettings, *topics: str, **options: Any) -> None:
+        super().__init__(*topics, **connection_options(settings), **options)
+        self._login = settings
+
+    async def start(self) -> None:
+        async with refusals_told(self._login):
+            await super().start()
+
+
+class _Producer(AIOKafkaProducer):  # type: ignore[misc]  # aiokafka has no types
+    """A producer whose start says why it was refused."""
+
+    def __init__(self, settings: KafkaSettings, **options: Any) -> None:
+        super().__init__(**connection_options(settings), **options)
+        self._login = settings
+
+    async def start(self) -> None:
+        async with refusals_told(self._login):
+            await super().start()
+
+
 async def _create(admin: AIOKafkaAdminClient, missing: Sequence[Topic], replication_factor: int) -> None:
     response = await admin.create_topics(
         [NewTopic(t.name, t.partitions, replication_factor, topic_configs=t.config) for t in missing]
     )
     for name, code, *rest in response.topic_errors:
         if code not in (errors.NoError.errno, errors.TopicAlreadyExistsError.errno):
+            if code == errors.TopicAuthorizationFailedError.errno:
+                raise ConfigError(
+                    f"Kafka does not let this user see or create topic {name}",
+                    hint=f"grant it DESCRIBE, and CREATE where it is missing: {RIGHTS_HINT}",
+                )
             raise errors.for_code(code)(f"topic {name}: {rest[0] if rest else ''}")
 
 
@@ -199,27 +256,17 @@ async def _partition_counts(admin: AIOKafkaAdminClient) -> dict[str, int]:
     return {topic["topic"]: len(topic["partitions"]) for topic in described if topic["error_code"] == 0}
 
 
-def _connection(settings: KafkaSettings) -> dict[str, Any]:
-    options: dict[str, Any] = {
-        "bootstrap_servers": settings.bootstrap_servers,
-        "security_protocol": settings.security_protocol,
-    }
-    if settings.security_protocol.startswith("SASL"):
-        options["sasl_mechanism"] = settings.sasl_mechanism
-        options["sasl_plain_username"] = settings.sasl_username
-        options["sasl_plain_password"] = settings.sasl_password.get_secret_value() if settings.sasl_password else None
-    if settings.security_protocol.endswith("SSL"):
-        try:
-            options["ssl_context"] = create_ssl_context(
-                cafile=settings.ssl_ca_file, certfile=settings.ssl_cert_file, keyfile=settings.ssl_key_file
-            )
-        except OSError as exc:
-            raise ConfigError(
-                f"a certificate of KAFKA_SSL_* cannot be used: {exc}", hint="name readable PEM files"
-            ) from exc
-    return options
+def _refused(error: BaseException) -> ConfigError:
+    what = next((text for kind, text in RIGHTS.items() if isinstance(error, kind)), None)
+    if what is None:
+        return ConfigError(f"Kafka refuses: {_describe(error)}", hint="check the KAFKA_* settings")
+    names = error.args[0] if error.args else ""
+    name = ", ".join(sorted(map(str, names))) if isinstance(names, set | frozenset | list | tuple) else str(names)
+    return ConfigError(
+        f"Kafka does not let this user {what} {name}".rstrip(), hint=f"grant it the right: {RIGHTS_HINT}"
+    )
 
 
-def _describe(error: Exception) -> str:
+def _describe(error: BaseException) -> str:
     text, name = str(error), type(error).__name__
     return text if text.startswith(name) else f"{name}: {text}"

@@ -19,13 +19,22 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from leadstream.errors import ConfigError
 
 STACK_FILE_NAME = "stack.json"
+SECRETS = (
+    "KAFKA_SASL_PASSWORD",
+    "SCHEMA_REGISTRY_PASSWORD",
+    "SCHEMA_REGISTRY_TOKEN",
+    "POSTGRES_DSN",
+    "S3_SECRET_ACCESS_KEY",
+    "LEADSTREAM_PRIVACY_KEY",
+)
+"""Variables that may be given as the name of a file (``<name>_FILE``) instead."""
 
 HttpPort = Annotated[int | None, Field(ge=1, le=65_535)]
 """Port of ``/healthz``, ``/readyz`` and ``/metrics``; none by default, so that several stages fit on one machine."""
 
 
 def _prefix(name: str) -> SettingsConfigDict:
-    return SettingsConfigDict(env_prefix=name, frozen=True, extra="ignore")
+    return SettingsConfigDict(env_prefix=name, frozen=True, extra="ignore", env_ignore_empty=True)
 
 
 class KafkaSettings(BaseSettings):
@@ -35,7 +44,7 @@ class KafkaSettings(BaseSettings):
 
     bootstrap_servers: str = "127.0.0.1:9092"
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    sasl_mechanism: str = "SCRAM-SHA-256"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-256"
     sasl_username: str | None = None
     sasl_password: SecretStr | None = None
     ssl_ca_file: Path | None = None
@@ -52,6 +61,9 @@ class RegistrySettings(BaseSettings):
     url: str = "http://127.0.0.1:8081"
     username: str | None = None
     password: SecretStr | None = None
+    token: SecretStr | None = None
+    """A bearer token, instead of user and password."""
+    ca_file: Path | None = None
     auto_register: bool = True
     """Off: a schema that is not yet registered is an error (for production, where CI registers)."""
 
@@ -66,6 +78,7 @@ class S3Settings(BaseSettings):
     region: str = "us-east-1"
     access_key_id: str | None = None
     secret_access_key: SecretStr | None = None
+    ca_file: Path | None = None
 
 
 class PostgresSettings(BaseSettings):
@@ -180,13 +193,7 @@ def log_format() -> Literal["console", "json"]:
 
 
 def _apply_secret_files(environ: os._Environ[str]) -> None:
-    for name in (
-        "KAFKA_SASL_PASSWORD",
-        "SCHEMA_REGISTRY_PASSWORD",
-        "POSTGRES_DSN",
-        "S3_SECRET_ACCESS_KEY",
-        "LEADSTREAM_PRIVACY_KEY",
-    ):
+    for name in SECRETS:
         file = environ.get(f"{name}_FILE")
         if file is None:
             continue

@@ -12,18 +12,17 @@ import contextlib
 import functools
 import os
 import signal
-import ssl
 import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
 
 import faust
-from aiokafka.helpers import create_ssl_context
 from faust.transport.drivers import aiokafka as driver
 
 from leadstream import kafka, log, web
 from leadstream.errors import BadRecordError, LeadstreamError
+from leadstream.kafka_login import connection_options
 from leadstream.retry import forever
 from leadstream.settings import KafkaSettings, log_format, settings
 from processors.alert_output import new_alerts, send_alert
@@ -114,8 +113,8 @@ class ReceiptsApp(faust.App):
         with _last_words():
             conf = settings()
             await self.add_async_context(web.answering("processors", conf.http_host, conf.processor.http_port))
-        wanted = topics.shared_topics(settings().topics.lanes)
-        await forever(lambda: kafka.ensure_topics(settings().kafka, wanted), what="Kafka")
+            wanted = topics.shared_topics(conf.topics.lanes)
+            await forever(lambda: kafka.ensure_topics(conf.kafka, wanted), what="Kafka")
         self.add_future(self._run_row_path())
         await super().on_first_start()
 
@@ -130,6 +129,7 @@ def faust_app() -> faust.App:
     log.configure(log_format(), stage="processors")
     try:
         conf = settings()
+        credentials = _credentials(conf.kafka)
         row_path = RowPath(conf)
     except LeadstreamError as exc:
         log.last_words(str(exc))
@@ -137,7 +137,7 @@ def faust_app() -> faust.App:
     app = ReceiptsApp(
         APP_ID,
         broker=[f"kafka://{server}" for server in conf.kafka.bootstrap_servers.split(",")],
-        broker_credentials=_credentials(conf.kafka),
+        broker_credentials=credentials,
         store="memory://",
         topic_partitions=conf.topics.lanes,
         topic_allow_declare=False,
@@ -233,14 +233,13 @@ def _first_error(group: BaseExceptionGroup[LeadstreamError]) -> BaseException:
 
 
 def _credentials(conf: KafkaSettings) -> Any:
-    context: ssl.SSLContext | None = None
-    if conf.security_protocol.endswith("SSL"):
-        context = create_ssl_context(cafile=conf.ssl_ca_file, certfile=conf.ssl_cert_file, keyfile=conf.ssl_key_file)
+    options = connection_options(conf)
+    context = options["ssl_context"]
     if conf.security_protocol.startswith("SASL"):
         return faust.SASLCredentials(
-            username=conf.sasl_username,
-            password=conf.sasl_password.get_secret_value() if conf.sasl_password else None,
-            mechanism=conf.sasl_mechanism,
+            username=options["sasl_plain_username"],
+            password=options["sasl_plain_password"],
+            mechanism=options["sasl_mechanism"],
             ssl_context=context,
         )
     return faust.SSLCredentials(context) if context else None

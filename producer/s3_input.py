@@ -6,11 +6,11 @@ import contextlib
 from collections.abc import AsyncGenerator, Iterator
 from typing import Any
 
-import aioboto3
 import aiohttp
 from aiobotocore.config import AioConfig
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
 
+from leadstream import aws
 from leadstream.errors import BadRecordError, ConfigError, TransientError
 from leadstream.settings import S3Settings
 from producer.arrivals import Arrival
@@ -32,19 +32,15 @@ class S3Input:
         self._client: Any = None
 
     async def __aenter__(self) -> S3Input:
-        secret = self._settings.secret_access_key
-        session = aioboto3.Session(
-            aws_access_key_id=self._settings.access_key_id,
-            aws_secret_access_key=secret.get_secret_value() if secret else None,
-            region_name=self._settings.region,
-        )
         config = AioConfig(
             connect_timeout=CONNECT_TIMEOUT_SECONDS,
             read_timeout=READ_TIMEOUT_SECONDS,
             retries={"mode": "standard", "max_attempts": 2},
             s3={"addressing_style": "path"} if self._settings.endpoint_url else {},
         )
-        client = session.client("s3", endpoint_url=self._settings.endpoint_url, config=config)
+        client = aws.session(self._settings).client(
+            "s3", endpoint_url=self._settings.endpoint_url, config=config, verify=aws.authority(self._settings)
+        )
         self._client = await self._stack.enter_async_context(client)
         return self
 
@@ -184,6 +180,9 @@ class S3Input:
                 "no key for S3 was found", hint="set S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY, or use an AWS role"
             ) from exc
         except (BotoCoreError, OSError, TimeoutError) as exc:
+            refusal = aws.refusal(exc, self._settings)
+            if refusal is not None:
+                raise refusal from exc
             raise TransientError(
                 f"S3 cannot be reached at {self._settings.endpoint_url or 'AWS'} ({type(exc).__name__})"
             ) from exc

@@ -12,10 +12,10 @@ import functools
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
-import aioboto3
 from aiobotocore.config import AioConfig
 from botocore.exceptions import BotoCoreError, ClientError
 
+from leadstream import aws
 from leadstream.errors import BadRecordError, ConfigError, TransientError
 from leadstream.log import get_logger
 from leadstream.retry import forever
@@ -27,6 +27,7 @@ from producer.s3_input import S3Input
 LONG_POLL_SECONDS = 10
 MESSAGES_PER_RECEIVE = 10
 HANDED_BACK_SECONDS = 1
+REFUSED_CODES = frozenset({"AccessDenied", "AccessDeniedException", "InvalidClientTokenId", "SignatureDoesNotMatch"})
 
 log = get_logger("producer")
 
@@ -48,12 +49,7 @@ class SqsArrivals:
 
     async def run(self) -> None:
         """Receive until cancelled."""
-        secret = self._s3_settings.secret_access_key
-        session = aioboto3.Session(
-            aws_access_key_id=self._s3_settings.access_key_id,
-            aws_secret_access_key=secret.get_secret_value() if secret else None,
-            region_name=self._s3_settings.region,
-        )
+        session = aws.session(self._s3_settings)
         config = AioConfig(connect_timeout=5, read_timeout=LONG_POLL_SECONDS + 10)
         async with (
             session.client("sqs", endpoint_url=self._settings.sqs_endpoint_url, config=config) as self._client,
@@ -140,6 +136,12 @@ class SqsArrivals:
                 raise ConfigError(
                     f"there is no queue {self._settings.sqs_queue_url}",
                     hint="create it, or set PRODUCER_SQS_QUEUE_URL",
+                ) from exc
+            if code in REFUSED_CODES or code.endswith("AccessDenied"):
+                raise ConfigError(
+                    f"SQS does not let this key use the queue {self._settings.sqs_queue_url} ({code})",
+                    hint="check S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY (or the role), and grant sqs:ReceiveMessage, "
+                    "sqs:DeleteMessage and sqs:ChangeMessageVisibility",
                 ) from exc
             raise TransientError(f"SQS answered {code}") from exc
         except (BotoCoreError, OSError, TimeoutError) as exc:

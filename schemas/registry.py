@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +15,7 @@ from confluent_kafka.schema_registry import AsyncSchemaRegistryClient, Schema
 from confluent_kafka.schema_registry.common._httpx_compat import httpx
 from confluent_kafka.schema_registry.error import SchemaRegistryError
 
+from leadstream import tls
 from leadstream.errors import BadRecordError, ConfigError, FatalError, TransientError
 from leadstream.settings import RegistrySettings
 from schemas.records import JsonSchema
@@ -25,7 +27,8 @@ UNKNOWN_ID_WAIT_SECONDS = 0.3
 HTTP_NOT_FOUND = 404
 HTTP_CONFLICT = 409
 HTTP_UNPROCESSABLE = 422
-CONFIG_STATUSES = frozenset({401, 403, 405})
+LOGIN_STATUSES = frozenset({401, 403})
+CONFIG_STATUSES = frozenset({405})
 BUSY_STATUSES = frozenset({408, 429})
 HTTP_SERVER_ERROR = 500
 
@@ -38,11 +41,13 @@ class Registry:
 
     def __init__(self, settings: RegistrySettings) -> None:
         self._settings = settings
+        self._place = re.sub(r"//[^/@]*@", "//", settings.url)
+        """The URL without a user and password that somebody may have put into it."""
+        self._credentials = "the token" if settings.token else f"the user {settings.username!r} or the password"
+        if settings.token is None and settings.username is None:
+            self._credentials = "to answer without a login"
         # Waiting is the callers' affair (leadstream.retry), so the client tries once.
-        options = {"url": settings.url, "max.retries": 0, "timeout": REQUEST_TIMEOUT_SECONDS}
-        if settings.username is not None:
-            password = settings.password.get_secret_value() if settings.password else ""
-            options["basic.auth.user.info"] = f"{settings.username}:{password}"
+        options = {"url": settings.url, "max.retries": 0, "timeout": REQUEST_TIMEOUT_SECONDS, **_login(settings)}
         self._client: Any = AsyncSchemaRegistryClient(options)  # its own types say that anything may be None
         self._ids: dict[tuple[str, str], int] = {}
         self._schemas: dict[int, JsonSchema] = {}
@@ -149,6 +154,12 @@ class Registry:
             status, reason = exc.http_status_code, exc.error_message
             if status == HTTP_NOT_FOUND:
                 raise _NotFoundError(f"schema registry: {what}: {reason}") from exc
+            if status in LOGIN_STATUSES:
+                raise ConfigError(
+                    f"schema registry at {self._place} refuses {self._credentials} for {what} (HTTP {status})",
+                    hint="check SCHEMA_REGISTRY_USERNAME and SCHEMA_REGISTRY_PASSWORD, or SCHEMA_REGISTRY_TOKEN, "
+                    "and what they allow",
+                ) from exc
             if status in CONFIG_STATUSES:
                 raise ConfigError(
                     f"schema registry: {what}: {reason} (HTTP {status})",
@@ -159,10 +170,43 @@ class Registry:
             hint = "change the schema so that old and new readers survive" if status == HTTP_CONFLICT else ""
             raise FatalError(f"schema registry refuses {what}: {reason}", hint=hint) from exc
         except httpx.TransportError as exc:
+            refusal = tls.refusal(
+                exc,
+                tls.Door(
+                    place=f"schema registry at {self._place}",
+                    address="SCHEMA_REGISTRY_URL",
+                    ca="SCHEMA_REGISTRY_CA_FILE",
+                    client="a certificate: this client shows none",
+                    protocol="SCHEMA_REGISTRY_URL",
+                ),
+            )
+            if refusal is not None:
+                raise refusal from exc
             raise TransientError(
-                f"schema registry at {self._settings.url} is away: {type(exc).__name__}",
+                f"schema registry at {self._place} is away: {type(exc).__name__}",
                 hint="start it (`leadstream up`), or check SCHEMA_REGISTRY_URL",
             ) from exc
+
+
+def _login(settings: RegistrySettings) -> dict[str, str]:
+    options: dict[str, str] = {}
+    if settings.ca_file is not None:
+        if not settings.ca_file.is_file():
+            raise ConfigError(f"SCHEMA_REGISTRY_CA_FILE={settings.ca_file} is no file", hint="name a PEM file")
+        options["ssl.ca.location"] = str(settings.ca_file)
+    if settings.token is not None:
+        if settings.username is not None:
+            raise ConfigError(
+                "the schema registry is given two logins",
+                hint="unset SCHEMA_REGISTRY_TOKEN or SCHEMA_REGISTRY_USERNAME",
+            )
+        options["bearer.auth.credentials.source"] = "STATIC_TOKEN"
+        options["bearer.auth.token"] = settings.token.get_secret_value()
+        options["bearer.auth.logical.cluster"] = ""  # the client wants one; only Confluent's cloud looks at it
+    elif settings.username is not None:
+        password = settings.password.get_secret_value() if settings.password else ""
+        options["basic.auth.user.info"] = f"{settings.username}:{password}"
+    return options
 
 
 class _NotFoundError(FatalError):

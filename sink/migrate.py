@@ -16,6 +16,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import NullPool
 
 from leadstream.errors import ConfigError, FatalError, TransientError
+from leadstream.postgres import refusal
 
 VERSION_TABLE = "leadstream_migrations"
 CONNECT_TIMEOUT_SECONDS = 10
@@ -23,10 +24,13 @@ LOCK_KEY = 0x6C656164
 """Advisory lock: of several processes that migrate at once, one does and the others find nothing to do."""
 
 _SCRIPTS = Path(__file__).parent / "migrations"
+_GRANTS = _SCRIPTS / "grants.sql"
 
 
 def migrate(dsn: str) -> list[str]:
     """Apply what is missing in the database at ``dsn``; return the names of what was applied, oldest first.
+
+    Then the rights of migrations/grants.sql, always.
 
     All or nothing: a migration that fails leaves the database as it was.
 
@@ -40,6 +44,8 @@ def migrate(dsn: str) -> list[str]:
         missing = _missing(connection)
         if missing:
             command.upgrade(_config(connection), "head")
+        # Not a migration: a role may be made after the tables were.
+        connection.exec_driver_sql(_GRANTS.read_text("utf-8"), execution_options={"no_parameters": True})
         return missing
 
 
@@ -89,7 +95,7 @@ def _connection(dsn: str) -> Iterator[Connection]:
         with engine.begin() as connection:
             yield connection
     except DBAPIError as exc:
-        raise _translated(exc, place) from exc
+        raise refusal(exc, dsn) or _translated(exc, place) from exc
 
 
 def _translated(error: DBAPIError, place: str) -> Exception:
@@ -97,7 +103,7 @@ def _translated(error: DBAPIError, place: str) -> Exception:
     reason = str(cause).strip()
     state = (cause.sqlstate if isinstance(cause, psycopg.Error) else None) or ""
     # A refused connection attempt carries no code, only the server's words.
-    if state.startswith("28") or "authentication failed" in reason or ("does not exist" in reason and not state):
+    if state.startswith("28") or ("does not exist" in reason and not state):
         return ConfigError(f"Postgres at {place} refuses: {reason}", hint="check POSTGRES_DSN")
     if state in {"42501", "3D000"}:
         return ConfigError(f"Postgres at {place} refuses: {reason}", hint="use the owner of the tables, or grant it")

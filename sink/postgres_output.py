@@ -15,6 +15,7 @@ from aiokafka import TopicPartition
 from leadstream import metrics
 from leadstream.errors import BadRecordError, ConfigError, FatalError, FencedError, TransientError
 from leadstream.log import get_logger
+from leadstream.postgres import place, refusal
 from schemas.replays import RECEIPT_FIELDS, REPLAY_STEPS
 from sink import dead_letters
 from sink.batch import (
@@ -54,7 +55,6 @@ VALUE_ERRORS = (
 REFUSED_ERRORS = (
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
-    asyncpg.InsufficientPrivilegeError,
     asyncpg.ClientConfigurationError,
 )
 BEHIND_ERRORS = (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError)
@@ -328,11 +328,22 @@ class PostgresOutput:
     def _errors_translated(self) -> Iterator[None]:
         try:
             yield
+        except asyncpg.InsufficientPrivilegeError as exc:
+            self._drop_connection()
+            # It names the table, and no value of a row.
+            raise ConfigError(
+                f"Postgres at {place(self._dsn)} does not let this user do that: {exc}",
+                hint="grant it the role leads_writer (docs/security.md), or check POSTGRES_DSN",
+            ) from exc
         except REFUSED_ERRORS as exc:
             self._drop_connection()
-            raise ConfigError(f"Postgres refuses: {type(exc).__name__}", hint="check POSTGRES_DSN and rights") from exc
+            refused = ConfigError(f"Postgres refuses: {type(exc).__name__}", hint="check POSTGRES_DSN")
+            raise refusal(exc, self._dsn) or refused from exc
         except AWAY_ERRORS as exc:
             self._drop_connection()
+            refused_before = refusal(exc, self._dsn)
+            if refused_before is not None:
+                raise refused_before from exc
             raise TransientError(
                 f"Postgres is away or busy: {type(exc).__name__}", hint="check POSTGRES_DSN and the server"
             ) from exc

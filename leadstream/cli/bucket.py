@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import aioboto3
 from aiobotocore.config import AioConfig
 from boto3.exceptions import Boto3Error  # type: ignore[import-untyped]  # boto3 has no types
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
+from leadstream import aws
 from leadstream.errors import ConfigError, TransientError
 from leadstream.settings import S3Settings
 
@@ -69,19 +69,16 @@ class Bucket:
 @contextlib.asynccontextmanager
 async def open_bucket(settings: S3Settings) -> AsyncIterator[Bucket]:
     """The bucket, with a client that is closed again."""
-    secret = settings.secret_access_key
-    session = aioboto3.Session(
-        aws_access_key_id=settings.access_key_id,
-        aws_secret_access_key=secret.get_secret_value() if secret else None,
-        region_name=settings.region,
-    )
     config = AioConfig(
         connect_timeout=CONNECT_TIMEOUT_SECONDS,
         read_timeout=READ_TIMEOUT_SECONDS,
         retries={"mode": "standard", "max_attempts": 2},
         s3={"addressing_style": "path"} if settings.endpoint_url else {},
     )
-    async with session.client("s3", endpoint_url=settings.endpoint_url, config=config) as client:
+    made = aws.session(settings).client(
+        "s3", endpoint_url=settings.endpoint_url, config=config, verify=aws.authority(settings)
+    )
+    async with made as client:
         yield Bucket(client, settings)
 
 
@@ -104,6 +101,9 @@ def _translated(settings: S3Settings) -> Iterator[None]:
             hint="start one (`leadstream up`), or set S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY",
         ) from exc
     except (BotoCoreError, TimeoutError, ConnectionError) as exc:
+        refusal = aws.refusal(exc, settings)
+        if refusal is not None:
+            raise refusal from exc
         raise TransientError(
             f"S3 at {place} cannot be reached ({type(exc).__name__})",
             hint="start it (`leadstream up`), or check S3_ENDPOINT_URL",

@@ -6,12 +6,12 @@ import contextlib
 import re
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
-from urllib.parse import urlsplit
 
 import asyncpg
 import orjson
 
 from leadstream.errors import ConfigError, TransientError
+from leadstream.postgres import place, refusal
 from leadstream.settings import PostgresSettings
 from leadstream.sql import statements
 
@@ -120,18 +120,10 @@ async def check_reachable(settings: PostgresSettings) -> None:
         pass
 
 
-def place(dsn: str) -> str:
-    """Host, port and database of a DSN, without user and password."""
-    parts = urlsplit(dsn)
-    return f"{parts.hostname or 'localhost'}:{parts.port or 5432}{parts.path}"
-
-
 @contextlib.contextmanager
 def _translated(dsn: str) -> Iterator[None]:
     try:
         yield
-    except (asyncpg.InvalidPasswordError, asyncpg.InvalidAuthorizationSpecificationError) as exc:
-        raise ConfigError(f"Postgres at {place(dsn)} refuses the user or password", hint="check POSTGRES_DSN") from exc
     except asyncpg.InvalidCatalogNameError as exc:
         raise ConfigError(f"Postgres has no database {place(dsn)}", hint="create it, or check POSTGRES_DSN") from exc
     except (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError) as exc:
@@ -139,11 +131,16 @@ def _translated(dsn: str) -> Iterator[None]:
     except asyncpg.InsufficientPrivilegeError as exc:
         raise ConfigError(
             f"this user may not do that with the tables of {place(dsn)}: {exc}",
-            hint="grant it the right, or check POSTGRES_DSN",
+            hint="use a user with the role for this (docs/security.md), in POSTGRES_DSN",
         ) from exc
     except (asyncpg.LockNotAvailableError, asyncpg.SerializationError) as exc:
         raise TransientError(f"another process is doing the same at {place(dsn)}", hint="wait for it") from exc
+    except asyncpg.InvalidAuthorizationSpecificationError as exc:
+        raise (refusal(exc, dsn) or ConfigError(f"Postgres refuses: {type(exc).__name__}")) from exc
     except (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError) as exc:
+        found = refusal(exc, dsn)
+        if found is not None:
+            raise found from exc
         raise TransientError(
             f"Postgres at {place(dsn)} cannot be reached", hint="start it (`leadstream up`), or check POSTGRES_DSN"
         ) from exc

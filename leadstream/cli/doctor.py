@@ -15,11 +15,12 @@ import typer
 
 from leadstream import kafka
 from leadstream.cli import session
-from leadstream.cli.database import check_reachable, connect, place
+from leadstream.cli.database import check_reachable, connect
 from leadstream.cli.messages import open_consumer, open_registry
 from leadstream.cli.output import JsonOption, print_json
 from leadstream.cli.sources import find_errors
 from leadstream.errors import ConfigError, LeadstreamError
+from leadstream.postgres import place
 from leadstream.settings import Settings
 from leadstream.sources import load_sources
 from leadstream.stack.home import read_stack_record

@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from leadstream.cli import session
-from leadstream.cli.database import check_reachable, place
+from leadstream.cli.database import check_reachable
 from leadstream.cli.output import JsonOption, print_json
+from leadstream.postgres import place
 from leadstream.sample_vendors import VendorName
 from leadstream.samples import write_sample
 

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from leadstream.cli.app import command_tree, run
-from leadstream.cli.database import place
 from leadstream.cli.output import json_line
+from leadstream.postgres import place
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "docs" / "commands.md"

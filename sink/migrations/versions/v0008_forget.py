@@ -7,7 +7,7 @@ from pathlib import Path
 from alembic import op
 
 revision = "0008_forget"
-down_revision = "0006_keys"
+down_revision = "0007_roles"
 
 
 def upgrade() -> None:

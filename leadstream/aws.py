@@ -1,0 +1,46 @@
+"""How a client gets into S3 and SQS: by key, or by whatever role the machine has."""
+
+from __future__ import annotations
+
+import aioboto3
+
+from leadstream import tls
+from leadstream.errors import ConfigError
+from leadstream.settings import S3Settings
+
+
+def session(settings: S3Settings) -> aioboto3.Session:
+    """A session with the key of the settings; without one, of the usual AWS chain (variables, profile, role)."""
+    secret = settings.secret_access_key
+    return aioboto3.Session(
+        aws_access_key_id=settings.access_key_id,
+        aws_secret_access_key=secret.get_secret_value() if secret else None,
+        region_name=settings.region,
+    )
+
+
+def authority(settings: S3Settings) -> str | None:
+    """The file of the authority that S3's certificate is verified by; ``None``: the usual ones.
+
+    Raises:
+        ConfigError: there is no such file.
+    """
+    if settings.ca_file is None:
+        return None
+    if not settings.ca_file.is_file():
+        raise ConfigError(f"S3_CA_FILE={settings.ca_file} is no file", hint="name a readable PEM file")
+    return str(settings.ca_file)
+
+
+def refusal(error: BaseException, settings: S3Settings) -> ConfigError | None:
+    """What is wrong with S3's certificate; ``None`` when that is not what failed."""
+    return tls.refusal(
+        error,
+        tls.Door(
+            place=f"S3 at {settings.endpoint_url or 'AWS'}",
+            address="S3_ENDPOINT_URL",
+            ca="S3_CA_FILE",
+            client="a key: S3 takes no certificate of ours",
+            protocol="S3_ENDPOINT_URL",
+        ),
+    )
