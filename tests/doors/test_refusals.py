@@ -77,10 +77,10 @@ async def test_kafka_refuses_and_the_sink_says_why(case: str, doors: Doors, behi
     await _refused(behind, "sink", Refusal(common | refusal.settings, refusal.words, refusal.secrets))
 
 
-@pytest.mark.parametrize(("stage", "user"), [("produce", "producer"), ("process", "processors"), ("tail", "subscriber")])
-async def test_every_stage_says_that_its_password_is_wrong(
-    stage: str, user: str, doors: Doors, behind: System
-) -> None:
+@pytest.mark.parametrize(
+    ("stage", "user"), [("produce", "producer"), ("process", "processors"), ("tail", "subscriber")]
+)
+async def test_every_stage_says_that_its_password_is_wrong(stage: str, user: str, doors: Doors, behind: System) -> None:
     """As the sink does; the processors in spite of Faust, which would print pages."""
     refusal = _kafka("wrong password", doors, user)
     await _refused(behind, stage, Refusal(doors.registry() | refusal.settings, refusal.words, refusal.secrets))
