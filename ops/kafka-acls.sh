@@ -77,8 +77,12 @@ acls --allow-principal "$SUBSCRIBER" --operation Read --group leadstream-tail- -
 : "${OPERATOR:=User:operator}"
 # tail, leads show, previews; makes the topics that are missing
 acls --allow-principal "$OPERATOR" --operation Read --operation Create --topic leads. --resource-pattern-type prefixed
-# loads approve, replay, dlq retry
+# loads approve, replay, dlq retry, forget
 acls --allow-principal "$OPERATOR" --operation Write --topic leads.commands
+# forget: what the letters of a person hold is erased
+acls --allow-principal "$OPERATOR" --operation Write --topic leads.dlq
+# forget: waits until it is carried out
+acls --allow-principal "$OPERATOR" --operation Describe --group leadstream-processors
 # replay, of rows that retention has taken from the topic
 acls --allow-principal "$OPERATOR" --operation Write --topic leads.raw. --resource-pattern-type prefixed
 # tail --group

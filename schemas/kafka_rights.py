@@ -81,7 +81,9 @@ RIGHTS: dict[str, tuple[Right, ...]] = {
     ),
     "operator": (
         _topic(ALL, "READ", "CREATE", why="tail, leads show, previews; makes the topics that are missing"),
-        _topic(topics.COMMANDS, "WRITE", why="loads approve, replay, dlq retry"),
+        _topic(topics.COMMANDS, "WRITE", why="loads approve, replay, dlq retry, forget"),
+        _topic(topics.DEAD_LETTERS, "WRITE", why="forget: what the letters of a person hold is erased"),
+        Right("group", "leadstream-processors", ("DESCRIBE",), "forget: waits until it is carried out"),
         _topic(topics.RAW_PREFIX, "WRITE", why="replay, of rows that retention has taken from the topic"),
         _group("leadstream-tail-", "tail --group"),
         _transactions("leadstream-commands-"),

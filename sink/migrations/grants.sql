@@ -13,10 +13,12 @@ BEGIN
         SELECT rights.*
         FROM (
             VALUES
-                -- The sink: writes what it reads from Kafka. It deletes nothing, and of a version it can only say when it ended.
+                -- The sink: writes what it reads from Kafka. Of a version it can only say when it ended; it deletes
+                -- leads and their versions where a person is forgotten, and nothing else.
                 ('leads_writer', 'SELECT, INSERT, UPDATE',
                     ARRAY['leads', 'loads', 'load_applied', 'dead_letters', 'sink_offsets', 'replays']),
                 ('leads_writer', 'SELECT, INSERT, UPDATE (valid_to)', ARRAY['lead_history']),
+                ('leads_writer', 'DELETE', ARRAY['leads', 'lead_history']),
                 ('leads_writer', 'SELECT', ARRAY['leadstream_migrations']),
                 -- Ordinary readers: no table with personal data.
                 ('leads_reader', 'SELECT', ARRAY['leads_masked', 'lead_sources', 'loads']),

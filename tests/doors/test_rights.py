@@ -13,7 +13,6 @@ pytestmark = pytest.mark.doors
 STAGES = {"producer": "produce", "processors": "process", "sink": "sink"}
 MISSING = [
     ("producer", "leads.", "topic leads."),
-    ("producer", "leads.ledger", "topic leads.ledger"),
     ("producer", "leadstream-producer-lanes", "group leadstream-producer-lanes"),
     ("producer", "leadstream-producer-", "transactional id leadstream-producer-"),
     ("processors", "leads.", "topic leads."),

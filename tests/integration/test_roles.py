@@ -42,8 +42,8 @@ ALLOWED = {
 }  # fmt: skip
 REFUSED = {
     "writer": [
-        "delete from leads", "truncate leads", "drop table leads", "alter table leads add column a int",
-        "update lead_history set phone = null", "delete from lead_history", "delete from dead_letters",
+        "delete from loads", "truncate leads", "drop table leads", "alter table leads add column a int",
+        "update lead_history set phone = null", "delete from dead_letters", "delete from replays",
         "select * from exports", "update leadstream_migrations set version_num = ''", "create table a (b int)",
         "grant leads_owner to current_user", "set role leads_owner", "create role a", "select * from pg_authid",
     ],

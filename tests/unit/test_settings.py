@@ -22,7 +22,14 @@ def test_a_secret_may_stand_in_a_file(name: str, tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("LEADSTREAM_HOME", str(tmp_path))
     settings = Settings.load()
     kafka, registry, s3 = settings.kafka, settings.registry, settings.s3
-    found = (kafka.sasl_password, registry.password, registry.token, settings.postgres.dsn, s3.secret_access_key, settings.privacy_key)
+    found = (
+        kafka.sasl_password,
+        registry.password,
+        registry.token,
+        settings.postgres.dsn,
+        s3.secret_access_key,
+        settings.privacy_key,
+    )
     values = [secret.get_secret_value() for secret in found if secret is not None]
     assert "from-a-file" in values
     assert "from-a-file" not in repr(settings)
