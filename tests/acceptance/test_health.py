@@ -89,6 +89,9 @@ async def test_the_numbers_of_the_stages_agree_with_the_receipt_of_a_load(system
     await reported(system, 0, "sink", "leadstream_unsettled_loads", source="measured")
     await reported(system, 0, "process", "leadstream_lag_records", topic="leads.raw.measured")
     await reported(system, 0, "sink", "leadstream_lag_records", topic="leads.dlq")
+    for stage, topic in (("process", "leads.raw.measured"), ("sink", "leads.dlq")):
+        lag = (await scraped(system, stage))["leadstream_lag_records"]
+        assert {labels["partition"] for labels, _value in lag if labels["topic"] == topic} == {"0", "1", "2", "3"}
     await reported(system, 0, "produce", "leadstream_files_waiting", source="measured")
     told = [line for line in system.log("sink").splitlines() if load["load_id"] in line]
     assert len(told) == 1 and "load_done" in told[0] and "measured" in told[0], told
