@@ -14,6 +14,8 @@ from leadstream.samples import write_sample
 from tests.acceptance.test_health import ready, total
 from tests.system import ROOT, STAGES, System
 
+pytestmark = pytest.mark.container
+
 SCRATCH = "/mnt"
 """Becomes a small file system in memory within the container, and is as it was outside."""
 LOCK_UP = f"""set -e
