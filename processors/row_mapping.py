@@ -209,7 +209,8 @@ def _start(target: Target) -> Make:
 
 
 def _said(cell: str | None) -> str | None:
-    return _not_too_long(clean(cell))
+    text = clean(cell)
+    return text if text is None or len(text) <= LONGEST_VALUE_CHARACTERS else _not_too_long(text)
 
 
 def _unless_blank(cell: str | None) -> str | None:
