@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import faust
+from aiokafka import TopicPartition
 from faust.transport.drivers import aiokafka as driver
 
 from leadstream import kafka, log, web
@@ -115,6 +116,7 @@ class ReceiptsApp(faust.App):
             await self.add_async_context(web.answering("processors", conf.http_host, conf.processor.http_port))
             wanted = topics.shared_topics(conf.topics.lanes)
             await forever(lambda: kafka.ensure_topics(conf.kafka, wanted), what="Kafka")
+            await forever(lambda: _check_group(conf.kafka), what="Kafka")
         self.add_future(self._run_row_path())
         await super().on_first_start()
 
@@ -154,6 +156,17 @@ def faust_app() -> faust.App:
     app.row_path = row_path
     _fold_receipts(app, row_path)
     return app
+
+
+async def _check_group(conf: KafkaSettings) -> None:
+    """Faust waits without a word for a group that it may not join: ask first."""
+    consumer = kafka.consumer(conf, group_id=APP_ID)
+    with kafka.errors_translated():
+        try:
+            await consumer.start()
+            await consumer.committed(TopicPartition(topics.LOADS, 0))
+        finally:
+            await consumer.stop()
 
 
 def _fold_receipts(app: faust.App, row_path: RowPath) -> None:
