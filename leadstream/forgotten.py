@@ -121,7 +121,7 @@ class Forgotten:
 
 def digester_of(settings: Settings) -> Digester | None:
     """The digester of the secret in the settings; None: there is none."""
-    return Digester(settings.privacy_key.get_secret_value()) if settings.privacy_key is not None else None
+    return Digester(settings.privacy_key.get_secret_value()) if settings.privacy_key else None
 
 
 async def read_forgotten(settings: Settings, decoder: Decoder, lane: int) -> Forgotten:

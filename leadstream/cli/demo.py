@@ -153,7 +153,7 @@ def _print_page(out: Console, result: Result, kept: Path | None) -> None:
     out.print("  leadstream samples texas --rows 100000 --out texas.csv")
     out.print("  leadstream put texas.csv --source texas --wait")
     out.print("  leadstream loads               every file, and where each row went")
-    out.print("  leadstream dlq show ID         a failed row as the vendor sent it")
+    out.print("  leadstream dlq show ID         a failed row, and why")
     out.print("  leadstream tail                changes as they happen")
     if kept is not None:
         out.print("  leadstream down                stop it")

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from leadstream.stack.supervisor import Stack
-from tests.system import System
+from tests.system import STAGES, System
 
 YAML = """
 key: [{column: Id}]
@@ -126,6 +126,15 @@ async def test_no_log_of_any_part_tells_who_it_is_about(
         text = log.read_text(errors="replace")
         assert _found(text) == [], log.name
     assert "unwilling" in (stack.home / "logs" / "postgres.log").read_text()
+
+
+async def test_no_answer_of_a_stage_tells_who_it_is_about(system: System, loads: dict[str, dict[str, Any]]) -> None:
+    """Metrics count the canaries and do not name them; health says nothing of rows."""
+    for stage in STAGES:
+        for path in ("/metrics", "/readyz", "/healthz"):
+            _status, body = await system.ask(stage, path)
+            assert _found(body) == [], (stage, path)
+        assert GOOD in (await system.ask(stage, "/metrics"))[1], stage
 
 
 async def test_no_record_about_rows_tells_who_they_are_about(system: System, loads: dict[str, dict[str, Any]]) -> None:
