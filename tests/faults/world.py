@@ -57,7 +57,7 @@ CAUGHT_UP_SECONDS = 30
 STUCK_AFTER_SECONDS = 300
 POINT_TIMEOUT_SECONDS = 60
 READER_TIMEOUT_SECONDS = 30
-AWAY_ERRORS = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+AWAY_ERRORS = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 SMALL = {
     "PRODUCER_ROWS_PER_TRANSACTION": "100",
     "PROCESSOR_MAX_POLL_RECORDS": "40",
