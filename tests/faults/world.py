@@ -267,7 +267,7 @@ class World:
         """Put files of all sources, by turns, while files land and not too many of them wait."""
         while True:
             for vendor in self.vendors.values():
-                while not self.landing.is_set() or len(self.files) - self._finished > FILES_IN_WAIT:
+                while not self.landing.is_set() or len(self.files) - self._finished > FILES_IN_WAIT:  # noqa: ASYNC110
                     await asyncio.sleep(0.1)
                 await self.put(vendor.next_file())
                 await asyncio.sleep(SECONDS_BETWEEN_FILES)
