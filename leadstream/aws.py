@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+import ssl
+
 import aioboto3
+from aiobotocore.httpsession import AIOHTTPSession
 
 from leadstream import tls
 from leadstream.errors import ConfigError
 from leadstream.settings import S3Settings
+
+
+class CheckedSession(AIOHTTPSession):  # type: ignore[misc]  # aiobotocore has no types
+    """The HTTP session of every client, as ``AioConfig(http_session_cls=…)``: it checks the server's host name.
+
+    Botocore leaves that to urllib3, and aiobotocore, which has no urllib3, to nobody: it takes any certificate of an
+    authority that it trusts, whoever's it is.
+    """
+
+    def _get_ssl_context(self) -> ssl.SSLContext:
+        context: ssl.SSLContext = super()._get_ssl_context()
+        context.check_hostname = True
+        return context
 
 
 def session(settings: S3Settings) -> aioboto3.Session:

@@ -44,6 +44,8 @@ def causes(error: BaseException) -> Iterator[BaseException]:
 def refusal(error: BaseException, door: Door) -> ConfigError | None:
     """What is wrong with a certificate, ours or theirs; ``None`` when TLS is not what failed."""
     for cause in causes(error):
+        if not hasattr(cause, "reason"):
+            continue  # aiohttp's error is one of these too, without their fields; what it was raised from has them
         if isinstance(cause, ssl.SSLCertVerificationError):
             return _untrusted(cause, door)
         if isinstance(cause, ssl.SSLError):

@@ -33,6 +33,7 @@ class S3Input:
 
     async def __aenter__(self) -> S3Input:
         config = AioConfig(
+            http_session_cls=aws.CheckedSession,
             connect_timeout=CONNECT_TIMEOUT_SECONDS,
             read_timeout=READ_TIMEOUT_SECONDS,
             retries={"mode": "standard", "max_attempts": 2},

@@ -50,7 +50,7 @@ class SqsArrivals:
     async def run(self) -> None:
         """Receive until cancelled."""
         session = aws.session(self._s3_settings)
-        config = AioConfig(connect_timeout=5, read_timeout=LONG_POLL_SECONDS + 10)
+        config = AioConfig(http_session_cls=aws.CheckedSession, connect_timeout=5, read_timeout=LONG_POLL_SECONDS + 10)
         async with (
             session.client("sqs", endpoint_url=self._settings.sqs_endpoint_url, config=config) as self._client,
             asyncio.TaskGroup() as handlers,

@@ -70,6 +70,7 @@ class Bucket:
 async def open_bucket(settings: S3Settings) -> AsyncIterator[Bucket]:
     """The bucket, with a client that is closed again."""
     config = AioConfig(
+        http_session_cls=aws.CheckedSession,
         connect_timeout=CONNECT_TIMEOUT_SECONDS,
         read_timeout=READ_TIMEOUT_SECONDS,
         retries={"mode": "standard", "max_attempts": 2},
