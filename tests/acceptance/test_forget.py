@@ -138,14 +138,8 @@ async def test_whoever_has_a_phone_or_an_email_is_erased_in_every_source_and_sta
     assert "quill" not in str(commands).lower() and "5550199" not in str(commands)
 
 
-async def test_nobody_is_forgotten_by_mistake(system: System) -> None:
-    """Wrong use is said so; without the secret, or with another one, nothing is sent."""
-    nobody, no_key, no_phone = await asyncio.gather(
-        system.command("forget"),
-        system.command("forget", "A", "--yes"),
-        system.command("forget", "--phone", "call us", "--yes"),
-    )
-    assert (nobody.returncode, no_key.returncode, no_phone.returncode) == (2, 2, 2)
+async def test_with_another_secret_nobody_is_forgotten(system: System) -> None:
+    """The digests would mean nothing to the stages: nothing is sent, and it is said what to set."""
     await _forget(system, f"{SOURCE}:nobody", "--yes")  # from here on the secret is known by its digests
     other = await system.command("forget", f"{SOURCE}:A", "--yes", LEADSTREAM_PRIVACY_KEY="another")
     assert other.returncode == 1 and "LEADSTREAM_PRIVACY_KEY" in other.stderr

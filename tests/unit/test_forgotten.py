@@ -7,6 +7,7 @@ import contextlib
 
 import pytest
 
+from leadstream.cli.app import run
 from leadstream.errors import ConfigError
 from leadstream.forgotten import Digester, Forgotten
 from leadstream.partitioning import lead_key
@@ -146,3 +147,9 @@ def test_a_digest_tells_nothing_without_the_secret() -> None:
     other = Digester("another")
     assert DIGESTER.of_phone("+17755550123") != other.of_phone("+17755550123")
     assert len({DIGESTER.of_phone("x"), DIGESTER.of_email("x"), DIGESTER.of_lead(b"x")}) == 3
+
+
+@pytest.mark.parametrize("words", [[], ["A"], ["texas:"], ["--phone", "call us"], ["--email", "pat"]], ids=" ".join)
+def test_nobody_is_forgotten_by_mistake(words: list[str]) -> None:
+    """Nobody named, or by something that is no key, phone or e-mail: wrong use, before anything is looked for."""
+    assert run(["forget", *words, "--yes"]) == 2
