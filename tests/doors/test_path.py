@@ -13,6 +13,7 @@ import pytest
 
 from leadstream.samples import write_sample
 from leadstream.settings import KafkaSettings, PostgresSettings, RegistrySettings, S3Settings
+from schemas.kafka_rights import RIGHTS
 from tests.doors.locked import Doors
 from tests.doors.proxies import role_with
 from tests.system import System
@@ -85,6 +86,17 @@ async def test_each_command_needs_no_more_than_its_role(loaded: dict[str, Any], 
     ):
         done = await behind.command(*arguments, **variables)
         assert done.returncode == 0, (arguments, done.stdout, done.stderr)
+
+
+async def test_an_operator_who_may_not_write_commands_is_told_so(
+    loaded: dict[str, Any], doors: Doors, behind: System
+) -> None:
+    """One line that names the topic."""
+    doors.add_kafka_user("halfway", [right for right in RIGHTS["operator"] if right.name != "leads.commands"])
+    settings = doors.kafka("halfway") | doors.registry() | {"POSTGRES_DSN": doors.postgres("operator")}
+    done = await behind.command("replay", "--source", "nevada", **settings)
+    assert done.returncode == 1 and loaded["status"] == "done", (done.stdout, done.stderr)
+    assert "topic leads.commands" in done.stderr and "Traceback" not in done.stderr, done.stderr
 
 
 def test_no_password_stands_in_a_log_a_command_line_or_a_file(
