@@ -9,6 +9,8 @@ import socket
 from pathlib import Path
 from subprocess import CompletedProcess
 
+from aiokafka import AIOKafkaProducer
+
 from leadstream.samples import write_sample
 from leadstream.stack.supervisor import Stack
 from tests.system import STAGES, System, check_exactly_once
@@ -304,3 +306,23 @@ async def test_a_stage_whose_kafka_is_gone_ends_when_it_is_told_to(system: Syste
     _add_plain_source(system, "kafka-is-back")
     etag = await system.put("kafka-is-back", HEADER + _good_row(1))
     assert (await system.finished("kafka-is-back", etag, 60))["status"] == "done"
+
+
+async def test_a_step_that_nobody_can_read_stops_neither_the_worker_nor_the_loads_after_it(
+    system: System,
+) -> None:
+    """The sink keeps it among the dead letters; the agent that watches for alerts passes over it."""
+    _add_plain_source(system, "unreadable-step")
+    producer = AIOKafkaProducer(bootstrap_servers=system.environment["KAFKA_BOOTSTRAP_SERVERS"])
+    await producer.start()
+    try:
+        for lane in range(4):
+            await producer.send_and_wait("leads.loads", b"no step", partition=lane)
+    finally:
+        await producer.stop()
+    load = await system.load("unreadable-step", HEADER + _good_row(1))
+    assert load["status"] == "done"
+    await system.logged("process", "step_undecodable")
+    assert "Crashed reason=BadRecordError" not in system.log("process")
+    kept = await system.sql("delete from dead_letters where raw_topic = 'leads.loads' returning stage, value")
+    assert kept == [{"stage": "WRITE", "value": b"no step"}] * 4
