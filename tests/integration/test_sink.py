@@ -424,6 +424,8 @@ async def test_the_sink_does_not_start_on_tables_that_are_behind(world: World) -
         "0004_replays",
         "0005_halts",
         "0006_keys",
+        "0007_roles",
+        "0008_forget",
     ]
 
 
