@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 CODE := leadstream producer processors schemas sink tests
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-long test-doors test-container faults soak fuzz check format lock up down clean \
+.PHONY: help install demo test test-long test-apart test-doors test-container faults soak fuzz check format lock up down clean \
   bench bench-quick bench-refresh bench-state bench-growth bench-memory bench-profile bench-lock
 
 help: ## List the commands
@@ -35,6 +35,9 @@ test-long: install ## Run the tests that take minutes
 
 test-doors: install ## Run the tests of logins, certificates and rights, on a stack with locked doors
 	$(BIN)/pytest -m doors tests/doors
+
+test-apart: install ## Run the tests of privacy, health, hostile files and outages, each file on a system of its own
+	@for file in $$(grep -l "mark.apart" tests/acceptance/*.py); do $(BIN)/pytest -m apart $$file || exit 1; done
 
 test-container: install ## Run the stages without rights on a read-only file system (needs unshare, user namespaces)
 	$(BIN)/pytest -m container tests/acceptance/test_container.py

@@ -9,6 +9,7 @@ import socket
 from pathlib import Path
 from subprocess import CompletedProcess
 
+import pytest
 from aiokafka import AIOKafkaProducer
 
 from leadstream.samples import write_sample
@@ -290,6 +291,7 @@ async def test_ctrl_c_at_any_moment_ends_a_stage_in_order_and_the_next_start_goe
         system.start(stage)
 
 
+@pytest.mark.apart
 async def test_a_stage_whose_kafka_is_gone_ends_when_it_is_told_to(system: System, stack: Stack) -> None:
     """Within 10 s, before a container engine would kill it; started again it works.
 
@@ -308,6 +310,7 @@ async def test_a_stage_whose_kafka_is_gone_ends_when_it_is_told_to(system: Syste
     assert (await system.finished("kafka-is-back", etag, 60))["status"] == "done"
 
 
+@pytest.mark.apart
 async def test_a_step_that_nobody_can_read_stops_neither_the_worker_nor_the_loads_after_it(
     system: System,
 ) -> None:

@@ -16,6 +16,8 @@ import pytest
 from leadstream.stack.supervisor import Stack
 from tests.system import STAGES, System
 
+pytestmark = pytest.mark.apart
+
 YAML = """
 key: [{column: Id}]
 dead_letter_rate: 0.1

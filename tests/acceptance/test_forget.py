@@ -12,6 +12,8 @@ from schemas.headers import FORGOTTEN, to_dict
 from schemas.records import lead_fields
 from tests.system import System
 
+pytestmark = pytest.mark.apart
+
 SOURCE, OTHER = "forgetful", "forgetful-too"
 YAML = """
 key: [{column: Id}]

@@ -6,10 +6,13 @@ import asyncio
 import json
 import time
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.acceptance.test_dead_letter_alerts import PERSONAL, ROWS, YAML, rows_of_which_30_percent_fail
 from tests.system import PATIENCE, STAGES, System
+
+pytestmark = pytest.mark.apart
 
 NOWHERE = "127.0.0.1:1"
 READY_WITHIN_SECONDS = 30

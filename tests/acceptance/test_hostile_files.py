@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import gzip
 
+import pytest
+
 from processors.row_mapping import LONGEST_VALUE_CHARACTERS
 from producer.header import MAX_COLUMNS
 from tests.system import System
 from tests.unit.splitting import zipped
+
+pytestmark = pytest.mark.apart
 
 HEADER = b"Id,Name,Street,City,Phone\r\n"
 MAPPING = """key: [{column: Id}]
