@@ -41,11 +41,7 @@ def authority(settings: S3Settings) -> str | None:
     Raises:
         ConfigError: there is no such file.
     """
-    if settings.ca_file is None:
-        return None
-    if not settings.ca_file.is_file():
-        raise ConfigError(f"S3_CA_FILE={settings.ca_file} is no file", hint="name a readable PEM file")
-    return str(settings.ca_file)
+    return None if settings.ca_file is None else tls.pem_file("S3_CA_FILE", settings.ca_file)
 
 
 def refusal(error: BaseException, settings: S3Settings) -> ConfigError | None:

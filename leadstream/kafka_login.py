@@ -52,8 +52,8 @@ def ssl_context(settings: KafkaSettings) -> ssl.SSLContext | None:
         return None
     files = {"CA": settings.ssl_ca_file, "CERT": settings.ssl_cert_file, "KEY": settings.ssl_key_file}
     for name, file in files.items():
-        if file is not None and not file.is_file():
-            raise ConfigError(f"KAFKA_SSL_{name}_FILE={file} is no file", hint="name a readable PEM file")
+        if file is not None:
+            tls.pem_file(f"KAFKA_SSL_{name}_FILE", file)
     try:
         context: ssl.SSLContext = create_ssl_context(cafile=files["CA"], certfile=files["CERT"], keyfile=files["KEY"])
     except OSError as exc:
@@ -65,21 +65,17 @@ def ssl_context(settings: KafkaSettings) -> ssl.SSLContext | None:
 
 
 async def check_login(settings: KafkaSettings) -> None:
-    """Knock at each broker until one lets us in. When none does: pass if they are only away, say why if they refuse.
+    """Knock at each broker: pass if it lets us in or is only away, say why if it refuses.
 
-    Brokers that were let in name the others; these are asked too, since clients go on to them.
+    A broker that lets us in names the others; these are asked too, since clients go on to them.
 
     Raises:
         ConfigError: a broker refuses us, or we it; says which of certificate, host name, user or mechanism is wrong.
     """
-    refusal: ConfigError | None = None
     for host, port, _family in collect_hosts(settings.bootstrap_servers):
-        found = await _knock(settings, host, port, ask_for_others=True)
-        if found is None:
-            continue
-        refusal = refusal or found
-    if refusal is not None:
-        raise refusal
+        refusal = await _knock(settings, host, port, ask_for_others=True)
+        if refusal is not None:
+            raise refusal
 
 
 async def _knock(settings: KafkaSettings, host: str, port: int, *, ask_for_others: bool) -> ConfigError | None:

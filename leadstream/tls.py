@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from leadstream.errors import ConfigError
 
@@ -29,6 +30,17 @@ class Door:
     """The settings of our own certificate."""
     protocol: str
     """The setting that says whether TLS is spoken."""
+
+
+def pem_file(setting: str, file: Path) -> str:
+    """The path of a certificate's file, for the libraries.
+
+    Raises:
+        ConfigError: there is no such file; names the ``setting``.
+    """
+    if not file.is_file():
+        raise ConfigError(f"{setting}={file} is no file", hint="name a readable PEM file")
+    return str(file)
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:

@@ -191,9 +191,7 @@ class Registry:
 def _login(settings: RegistrySettings) -> dict[str, str]:
     options: dict[str, str] = {}
     if settings.ca_file is not None:
-        if not settings.ca_file.is_file():
-            raise ConfigError(f"SCHEMA_REGISTRY_CA_FILE={settings.ca_file} is no file", hint="name a PEM file")
-        options["ssl.ca.location"] = str(settings.ca_file)
+        options["ssl.ca.location"] = tls.pem_file("SCHEMA_REGISTRY_CA_FILE", settings.ca_file)
     if settings.token is not None:
         if settings.username is not None:
             raise ConfigError(

@@ -45,7 +45,6 @@ PART = f"group {GROUP_ID}"
 LOADS_REPORT_INTERVAL_SECONDS = 5.0
 RECORDS_AT_ONCE = 100
 """Are decoded before the write under way gets its turn."""
-
 FIRST_RECORDS = 2_000
 """Are decoded at once while Postgres has nothing to do."""
 

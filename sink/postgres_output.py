@@ -85,10 +85,9 @@ class PostgresOutput:
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
         self._connection: asyncpg.Connection | None = None
-        self._has_places = False
-        """Whether somebody goes by offsets that were read over this connection, or one before it."""
-        self._is_behind = False
-        """Whether that connection is gone: a server that died may have forgotten commits, and stand before them."""
+        self._placed_on: asyncpg.Connection | None = None
+        """The connection over which the offsets were read that somebody goes by. Once it is gone they may be wrong: a
+        server that died may have forgotten commits, and stand before them."""
         self._is_flushed = True
 
     async def close(self) -> None:
@@ -106,7 +105,7 @@ class PostgresOutput:
         async with self._session() as connection, self._transaction(connection):
             await connection.execute(query("begin_offsets"), topics, numbers)
             offsets = await self._lock_offsets(connection, partitions)
-        self._has_places, self._is_behind = True, False
+        self._placed_on = connection
         return offsets
 
     async def write(self, batch: Batch) -> None:
@@ -149,7 +148,7 @@ class PostgresOutput:
         return rows
 
     def _check_places(self) -> None:
-        if self._is_behind:
+        if self._placed_on is not None and self._placed_on is not self._connection:
             raise FencedError("the connection to Postgres was lost", hint="the offsets there are read again")
 
     async def _write(self, connection: Any, batch: Batch, *, one_by_one: bool) -> None:
@@ -358,7 +357,6 @@ class PostgresOutput:
 
     def _drop_connection(self) -> None:
         connection, self._connection = self._connection, None
-        self._is_behind = self._has_places
         if connection is not None:
             connection.terminate()
 

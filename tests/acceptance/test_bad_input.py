@@ -14,20 +14,13 @@ from aiokafka import AIOKafkaProducer
 
 from leadstream.samples import write_sample
 from leadstream.stack.supervisor import Stack
+from tests.acceptance.plain_source import HEADER, MAPPING
 from tests.system import STAGES, System, check_exactly_once
 
 NOWHERE = "127.0.0.1:1"
 STOP_SECONDS = 10
 BIG_CELL_BYTES = 10_000_000
 BIG_CELL_MEMORY_KILOBYTES = 60_000
-HEADER = b"Id,Name,Street,City,Phone\r\n"
-MAPPING = """key: [{column: Id}]
-fields:
-  company: Name
-  address1: Street
-  city: City
-  phone: Phone
-"""
 
 
 def _add_plain_source(system: System, name: str) -> None:

@@ -8,19 +8,12 @@ import pytest
 
 from processors.row_mapping import LONGEST_VALUE_CHARACTERS
 from producer.header import MAX_COLUMNS
+from tests.acceptance.plain_source import HEADER, MAPPING
 from tests.system import System
 from tests.unit.splitting import zipped
 
 pytestmark = pytest.mark.apart
 
-HEADER = b"Id,Name,Street,City,Phone\r\n"
-MAPPING = """key: [{column: Id}]
-fields:
-  company: Name
-  address1: Street
-  city: City
-  phone: Phone
-"""
 BOMB_BYTES = 80_000_000
 MOST_GROWTH_KILOBYTES = 120_000
 
