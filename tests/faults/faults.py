@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import os
 import signal
+import subprocess
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import asyncpg
+from libfaketime import get_reload_information
 
 from tests.faults import notices, objects
 from tests.faults.points import POINTS_OF
@@ -214,8 +218,9 @@ async def rebalanced(stage: str, world: World) -> None:
 
 async def clock_off(stage: str, seconds: int, world: World) -> None:
     """A stage whose clock is wrong, while it works for some seconds and when it ends."""
+    environment = await asyncio.to_thread(_other_time, seconds)
     await stop_stage(world, stage)
-    world.system.start(stage, FAULTS_CLOCK_SECONDS=str(seconds))
+    world.system.start(stage, **environment)
     await asyncio.sleep(8)
     await stop_stage(world, stage)
     world.system.start(stage)
@@ -225,6 +230,14 @@ async def stop_stage(world: World, name: str) -> None:
     """Ask a stage to end; it does within some seconds."""
     code = await asyncio.to_thread(world.system.stop, name)
     assert code in (0, -signal.SIGTERM), f"{name} ended with {code}"
+
+
+def _other_time(seconds: int) -> dict[str, str]:
+    """The environment of a process whose time of day is so much off, and nothing else."""
+    found = {**get_reload_information()[1], "FAKETIME": f"{seconds:+d}s"}
+    told = subprocess.run(["date", "+%s"], env=os.environ | found, capture_output=True, check=True).stdout
+    assert abs(int(told) - time.time() - seconds) < 10, "no clock can be set off on this machine"
+    return found
 
 
 async def _traps(world: World, matches: Callable[[], Matches], lost: str, *, is_kafka: bool) -> None:

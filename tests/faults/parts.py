@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import os
 import pwd
 import random
@@ -81,7 +82,11 @@ class SmallDisk:
                 free = os.statvfs(self._folder).f_bavail * os.statvfs(self._folder).f_frsize
                 if free < 4096:
                     return
-                os.posix_fallocate(file.fileno(), os.fstat(file.fileno()).st_size, free)
+                try:
+                    os.posix_fallocate(file.fileno(), os.fstat(file.fileno()).st_size, free)
+                except OSError as exc:  # Postgres has taken some of it meanwhile: look again
+                    if exc.errno != errno.ENOSPC:
+                        raise
 
     def clear(self) -> None:
         """There is room again."""

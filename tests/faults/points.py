@@ -4,16 +4,13 @@
 
 The named functions are wrapped before the command runs. At each passage the stage looks for the file ``<name>.json``
 in the folder; when that names the point, and the passage is the one it says, the stage sends itself the signal.
-``FAULTS_CLOCK_SECONDS`` sets the stage's clock off by so much, without touching the machine's.
 """
 
 from __future__ import annotations
 
-import datetime
 import functools
 import json
 import os
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -60,27 +57,8 @@ def wrap_points() -> None:
         setattr(target, function, _wrapped(name, getattr(target, function)))
 
 
-def set_clock(seconds: float) -> None:
-    """Every look at the time of day is this much off; what is measured between two looks is not."""
-    read, day = time.time, datetime.datetime
-
-    class OffDatetime(day):
-        @classmethod
-        def now(cls, tz: datetime.tzinfo | None = None) -> datetime.datetime:
-            return day.now(tz) + datetime.timedelta(seconds=seconds)
-
-        @classmethod
-        def utcnow(cls) -> datetime.datetime:
-            return day.now(datetime.UTC).replace(tzinfo=None) + datetime.timedelta(seconds=seconds)
-
-    time.time = lambda: read() + seconds
-    datetime.datetime = OffDatetime  # type: ignore[misc]
-
-
 def main() -> None:
     """Run the command line of leadstream."""
-    if "FAULTS_CLOCK_SECONDS" in os.environ:
-        set_clock(float(os.environ["FAULTS_CLOCK_SECONDS"]))
     wrap_points()
     from leadstream.cli import main as run
 

@@ -379,7 +379,8 @@ def _poison(bootstrap_servers: str) -> None:
 
 
 def tiny_file(world: World, leads: int = 20, source: str = BIG) -> File:
-    """A file of a source of which no file deletes anything."""
-    number = sum(file.source == source for file in world.files)
+    """A file of a source of which no file deletes anything: it has the leads of those before it, too."""
+    before = [file for file in world.files if file.source == source]
+    number, leads = len(before), max([leads, *(len(file.rows) for file in before)])
     rows = [Row(f"B{at}", (f"Provider B{at}", f"n{number}-{at}")) for at in range(leads)]
     return File(source, f"{source}/{2000 + number}-01-01.csv", rows)
