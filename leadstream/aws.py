@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import ssl
+from datetime import datetime
+from typing import Any
 
 import aioboto3
 from aiobotocore.httpsession import AIOHTTPSession
+from aiobotocore.session import get_session
+from botocore.utils import parse_timestamp
 
 from leadstream import tls
 from leadstream.errors import ConfigError
@@ -28,7 +32,10 @@ class CheckedSession(AIOHTTPSession):  # type: ignore[misc]  # aiobotocore has n
 def session(settings: S3Settings) -> aioboto3.Session:
     """A session with the key of the settings; without one, of the usual AWS chain (variables, profile, role)."""
     secret = settings.secret_access_key
+    core = get_session()
+    core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_moment)
     return aioboto3.Session(
+        botocore_session=core,
         aws_access_key_id=settings.access_key_id,
         aws_secret_access_key=secret.get_secret_value() if secret else None,
         region_name=settings.region,
@@ -56,3 +63,11 @@ def refusal(error: BaseException, settings: S3Settings) -> ConfigError | None:
             protocol="S3_ENDPOINT_URL",
         ),
     )
+
+
+def _moment(value: Any) -> datetime:
+    """As botocore reads a time, but those of a listing at once: dateutil's parser took four fifths of its cost."""
+    if isinstance(value, str) and value.endswith("Z"):
+        return datetime.fromisoformat(value)
+    moment: datetime = parse_timestamp(value)
+    return moment
