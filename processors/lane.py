@@ -34,6 +34,7 @@ from processors.change_state import PROGRESS_KEY, PartitionState
 from processors.changes import BatchChanges, DeadLetter, EndedLoad
 from processors.envelope import EnvelopeEncoder
 from processors.forgetting import erase
+from processors.idle import IdlePartitions
 from processors.lane_replays import LaneReplays
 from processors.mapping_guard import MappingGuard, by_load, live_messages
 from processors.previous import add_previous
@@ -100,6 +101,7 @@ class ProcessorLane:
                 max_partition_fetch_bytes=MAX_PARTITION_FETCH_BYTES,
             )
             reader = kafka.consumer(kafka_settings, group_id=None)
+            idle = IdlePartitions(kafka_settings, consumer)
             self._states.clear()
             self._halted.clear()
             self._next_offsets.clear()
@@ -110,7 +112,8 @@ class ProcessorLane:
                 with kafka.errors_translated():
                     await consumer.start()
                     await reader.start()
-                    await self._work(gate, producer, consumer, reader)
+                    await idle.start()
+                    await self._work(gate, producer, consumer, idle, reader)
             except FencedError:
                 raise
             except TransientError as exc:
@@ -120,7 +123,7 @@ class ProcessorLane:
             finally:
                 self._lag.clear()
                 # Together, and in one shield: a second cancellation must not leave one of them open.
-                closing = (self._replays.clear(), producer.abort(), _stop(consumer), _stop(reader))
+                closing = (self._replays.clear(), producer.abort(), _stop(idle), _stop(consumer), _stop(reader))
                 await asyncio.shield(asyncio.gather(*closing))
 
     async def _work(
@@ -128,11 +131,13 @@ class ProcessorLane:
         gate: asyncio.Lock,
         producer: TransactionalProducer,
         consumer: AIOKafkaConsumer,
+        idle: IdlePartitions,
         reader: AIOKafkaConsumer,
     ) -> None:
         while True:
-            await self._follow_catalog(consumer)
+            await self._follow_catalog(consumer, idle)
             self._look_after_waiting(consumer)
+            idle.rest(self._next_offsets)
             HEALTH.turned(lane_part(self._lane))
             await self._lag.show(consumer, self._next_offsets)
             # 5. Poll rows.
@@ -140,6 +145,7 @@ class ProcessorLane:
             batches = await consumer.getmany(timeout_ms=patience) if self._next_offsets else {}
             if not batches:
                 await asyncio.sleep(0 if self._next_offsets else 0.2)
+            idle.heard(batches)
             commands = batches.pop(self._commands, [])
             ready = [(where, await self._ready(consumer, where, messages)) for where, messages in batches.items()]
             if runs := {where: messages for where, messages in ready if messages}:
@@ -181,7 +187,7 @@ class ProcessorLane:
             await producer.commit({where: self._next_offsets[where] for where in consumed}, OFFSETS_GROUP_ID)
         _count(outcomes, consumed)
 
-    async def _follow_catalog(self, consumer: AIOKafkaConsumer) -> None:
+    async def _follow_catalog(self, consumer: AIOKafkaConsumer, idle: IdlePartitions) -> None:
         """Start reading sources that are new or go on, stop reading those that are halted or whose YAML is gone."""
         configs = self._context.catalog.configs
         known = self._halted | self._states
@@ -221,6 +227,7 @@ class ProcessorLane:
         beginnings = await consumer.beginning_offsets(list(self._next_offsets)) if self._next_offsets else {}
         for where, offset in self._next_offsets.items():
             consumer.seek(where, max(offset, beginnings[where]))
+        idle.assign(self._next_offsets)
         log.info("lane_restored", lane=self._lane, sources=len(self._states),
                  leads=sum(len(state) for state in self._states.values()))  # fmt: skip
 
@@ -428,7 +435,7 @@ def _step(source: str, partition: int, partitions: int, ended: EndedLoad) -> dic
     }
 
 
-async def _stop(consumer: AIOKafkaConsumer) -> None:
+async def _stop(consumer: AIOKafkaConsumer | IdlePartitions) -> None:
     try:
         async with asyncio.timeout(5.0):
             await consumer.stop()

@@ -1,0 +1,91 @@
+"""Partitions in which nothing happens cost a lane next to nothing.
+
+aiokafka names every partition in every fetch, and the broker in its answer (it has no fetch sessions, KIP-227); and
+it keeps one fetch a broker in flight, so a poll may not wait long for idle partitions while others are busy. So one
+that has given nothing for a while is paused, and a second consumer waits there with a long poll: when something comes,
+the partition is resumed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable, Mapping
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from leadstream import kafka
+from leadstream.settings import KafkaSettings
+
+IDLE_AFTER_SECONDS = 2.0
+LONG_POLL_MILLISECONDS = 5_000
+SMALLEST_FETCH_BYTES = 1
+"""The broker gives the first batch of one partition whatever its size: enough to know that something is there."""
+
+
+class IdlePartitions:
+    """The partitions of ``consumer`` that are not read because nothing is there to be read."""
+
+    def __init__(self, settings: KafkaSettings, consumer: AIOKafkaConsumer) -> None:
+        self._consumer = consumer
+        self._watch = kafka.consumer(
+            settings,
+            group_id=None,
+            fetch_max_wait_ms=LONG_POLL_MILLISECONDS,
+            max_partition_fetch_bytes=SMALLEST_FETCH_BYTES,
+        )
+        self._busy_until: dict[TopicPartition, float] = {}
+        """The partitions that are read."""
+        self._watching: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Connect.
+
+        Raises:
+            KafkaError: aiokafka's own; Kafka is away, or refuses us.
+        """
+        await self._watch.start()
+
+    def assign(self, next_offsets: Mapping[TopicPartition, int]) -> None:
+        """These are the consumer's partitions from now on, and none of them is idle yet."""
+        self._watch.assign(list(next_offsets))
+        for where, offset in next_offsets.items():
+            self._watch.seek(where, offset)  # else it would ask the broker for one
+            self._watch.pause(where)
+        self._busy_until.clear()
+        self.heard(next_offsets)
+        if self._watching is None:
+            self._watching = asyncio.create_task(self._wake())
+
+    def heard(self, partitions: Iterable[TopicPartition]) -> None:
+        """Something came of these just now."""
+        self._busy_until |= dict.fromkeys(partitions, time.monotonic() + IDLE_AFTER_SECONDS)
+
+    def rest(self, next_offsets: Mapping[TopicPartition, int]) -> None:
+        """Read no more of where nothing came for a while. ``next_offsets``: what has not been taken yet.
+
+        Raises:
+            KafkaError: aiokafka's own; the idle partitions cannot be watched.
+        """
+        if self._watching is not None and self._watching.done():
+            self._watching.result()
+        now = time.monotonic()
+        for where in [where for where, until in self._busy_until.items() if until <= now]:
+            del self._busy_until[where]
+            self._consumer.pause(where)
+            self._watch.seek(where, next_offsets[where])
+            self._watch.resume(where)
+
+    async def stop(self) -> None:
+        """Let go of the connection."""
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.wait([self._watching])
+        await self._watch.stop()
+
+    async def _wake(self) -> None:
+        while True:
+            for where in await self._watch.getmany(timeout_ms=LONG_POLL_MILLISECONDS):
+                self._watch.pause(where)
+                self._consumer.resume(where)
+                self.heard([where])
