@@ -46,7 +46,7 @@ logger = log.get_logger("processors")
 
 
 class CommittedConsumerThread(driver.AIOKafkaConsumerThread):
-    """Faust's consumer, reading committed records only.
+    """Faust's consumer, reading committed records only, and putting back what Faust would throw away.
 
     Outside its exactly-once mode Faust reads uncommitted ones: a receipt would count steps of aborted transactions.
     """
@@ -57,6 +57,25 @@ class CommittedConsumerThread(driver.AIOKafkaConsumerThread):
         consumer._isolation_level = "read_committed"
         consumer._fetch_max_wait_ms = FETCH_MAX_WAIT_MILLISECONDS
         return consumer
+
+    async def _fetch_records(
+        self, consumer: Any, active_partitions: set[Any], timeout: float | None = None, max_records: int | None = None
+    ) -> Any:
+        """What Faust will take of what was fetched; the rest is put back.
+
+        A fetch that is under way when a rebalance begins goes on into the new assignment. Faust has emptied the set
+        of partitions that it waits for, which aiokafka takes for all partitions; and Faust throws away what comes
+        before it resumes the flow, while for aiokafka it has been read. What was thrown away between the seek to the
+        start of a changelog and the reading of it, the recovery of the table would wait for without end.
+        """
+        fetched = await super()._fetch_records(consumer, active_partitions, timeout, max_records)
+        taken = {}
+        for partition, found in fetched.items():
+            if self.consumer.flow_active and partition in active_partitions:
+                taken[partition] = found
+            else:
+                consumer.seek(partition, found[0].offset)
+        return taken
 
 
 class CommittedConsumer(driver.Consumer):
