@@ -8,6 +8,7 @@ open defects (faust-streaming issues 177, 323, 517).
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
 import os
@@ -15,19 +16,21 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import faust
 from aiokafka import TopicPartition
 from faust.transport.drivers import aiokafka as driver
 
 from leadstream import kafka, log, web
-from leadstream.errors import BadRecordError, LeadstreamError
+from leadstream.errors import BadRecordError, FatalError, LeadstreamError, TransientError
+from leadstream.health import HEALTH
 from leadstream.kafka_login import connection_options
 from leadstream.retry import forever
 from leadstream.settings import KafkaSettings, log_format, settings
 from processors.alert_output import new_alerts, send_alert
 from processors.service import RowPath
+from processors.standstill import CHECK_SECONDS, LIMIT_CHECKS, Standstill
 from schemas import records, topics
 from schemas.codec import Decoder, Encoder
 from schemas.receipts import fold
@@ -39,6 +42,8 @@ FETCH_MAX_WAIT_MILLISECONDS = 100
 SESSION_TIMEOUT_SECONDS = 10.0
 HEARTBEAT_INTERVAL_SECONDS = 1.0
 REBALANCE_TIMEOUT_SECONDS = 20.0
+KAFKA_ANSWERS_WITHIN_SECONDS = 10.0
+HEALTH_PART = "receipts"
 STOP_SECONDS = 8.0
 """Less than the 10 s that container engines give before they kill."""
 
@@ -46,7 +51,7 @@ logger = log.get_logger("processors")
 
 
 class CommittedConsumerThread(driver.AIOKafkaConsumerThread):
-    """Faust's consumer, reading committed records only.
+    """Faust's consumer, reading committed records only, and putting back what Faust would throw away.
 
     Outside its exactly-once mode Faust reads uncommitted ones: a receipt would count steps of aborted transactions.
     """
@@ -57,6 +62,25 @@ class CommittedConsumerThread(driver.AIOKafkaConsumerThread):
         consumer._isolation_level = "read_committed"
         consumer._fetch_max_wait_ms = FETCH_MAX_WAIT_MILLISECONDS
         return consumer
+
+    async def _fetch_records(
+        self, consumer: Any, active_partitions: set[Any], timeout: float | None = None, max_records: int | None = None
+    ) -> Any:
+        """What Faust will take of what was fetched; the rest is put back.
+
+        A fetch that is under way when a rebalance begins goes on into the new assignment. Faust has emptied the set
+        of partitions that it waits for, which aiokafka takes for all partitions; and Faust throws away what comes
+        before it resumes the flow, while for aiokafka it has been read. What was thrown away between the seek to the
+        start of a changelog and the reading of it, the recovery of the table would wait for without end.
+        """
+        fetched = await super()._fetch_records(consumer, active_partitions, timeout, max_records)
+        taken = {}
+        for partition, found in fetched.items():
+            if self.consumer.flow_active and partition in active_partitions:
+                taken[partition] = found
+            else:
+                consumer.seek(partition, found[0].offset)
+        return taken
 
 
 class CommittedConsumer(driver.Consumer):
@@ -118,11 +142,35 @@ class ReceiptsApp(faust.App):
             await forever(lambda: kafka.ensure_topics(conf.kafka, wanted), what="Kafka")
             await forever(lambda: _check_group(conf.kafka), what="Kafka")
         self.add_future(self._run_row_path())
+        self.add_future(self._watch_faust(conf.kafka))
         await super().on_first_start()
 
     async def _run_row_path(self) -> None:
         with _last_words():
             await self.row_path.run()
+
+    async def _watch_faust(self, conf: KafkaSettings) -> None:
+        """End the process when Faust does not come back to its work although Kafka is there.
+
+        What it has missed is still on Kafka, and a new process begins with the recovery anew.
+        """
+        standstill, tables = Standstill(), cast(Any, self.tables)
+        HEALTH.expect(HEALTH_PART)
+        with _last_words():
+            while True:
+                await asyncio.sleep(CHECK_SECONDS)
+                at_work, missing = tables.actives_ready, tables.recovery.active_remaining_total()
+                if at_work:
+                    HEALTH.turned(HEALTH_PART)
+                reached = (self.consumer_generation_id, missing)
+                stands = standstill.check(at_work=at_work, outage=bool(HEALTH.outages()), reached=reached)
+                if stands and await _kafka_answers(conf):
+                    seconds = round(CHECK_SECONDS * LIMIT_CHECKS)
+                    logger.error("receipts_stuck", seconds=seconds, missing=missing)
+                    raise FatalError(
+                        f"Faust has not come back to the receipts and alerts for {seconds} s, while Kafka answers",
+                        hint="start this worker again (a supervisor does): it goes on from what was committed",
+                    )
 
 
 @functools.cache
@@ -167,6 +215,19 @@ async def _check_group(conf: KafkaSettings) -> None:
             await consumer.committed(TopicPartition(topics.LOADS, 0))
         finally:
             await consumer.stop()
+
+
+async def _kafka_answers(conf: KafkaSettings) -> bool:
+    asking = asyncio.create_task(_check_group(conf))
+    await asyncio.wait({asking}, timeout=KAFKA_ANSWERS_WITHIN_SECONDS)
+    if not asking.done():
+        asking.cancel()
+        return False
+    try:
+        asking.result()
+    except TransientError:
+        return False
+    return True
 
 
 def _fold_receipts(app: faust.App, row_path: RowPath) -> None:
