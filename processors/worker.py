@@ -1,9 +1,9 @@
 """The Faust app: ``faust -A processors worker``.
 
 Faust gives the worker its life (start, stop, supervision, command line), folds the receipts and raises alerts: an
-agent with a table, a few messages a load. The row path runs inside it as a service, on its own transactional clients,
-because Faust's streams handle one message at a time (measured: docs/architecture.md) and its exactly-once mode has
-open defects (faust-streaming issues 177, 323, 517).
+agent, a few messages a load (``processors.receipts``). The row path runs inside it as a service, on its own
+transactional clients, because Faust's streams handle one message at a time (measured: docs/architecture.md) and its
+exactly-once mode has open defects (faust-streaming issues 177, 323, 517).
 """
 
 from __future__ import annotations
@@ -23,19 +23,15 @@ from aiokafka import TopicPartition
 from faust.transport.drivers import aiokafka as driver
 
 from leadstream import kafka, log, web
-from leadstream.errors import BadRecordError, FatalError, LeadstreamError, TransientError
+from leadstream.errors import FatalError, LeadstreamError, TransientError
 from leadstream.health import HEALTH
 from leadstream.kafka_login import connection_options
 from leadstream.retry import forever
 from leadstream.settings import KafkaSettings, log_format, settings
-from processors.alert_output import new_alerts, send_alert
+from processors.receipts import fold_receipts
 from processors.service import RowPath
 from processors.standstill import CHECK_SECONDS, LIMIT_CHECKS, Standstill
-from schemas import records, topics
-from schemas.codec import Decoder, Encoder
-from schemas.receipts import fold
-from schemas.registry import Registry
-from schemas.replays import REPLAY_STEPS
+from schemas import topics
 
 APP_ID = "leadstream-receipts"
 FETCH_MAX_WAIT_MILLISECONDS = 100
@@ -70,8 +66,7 @@ class CommittedConsumerThread(driver.AIOKafkaConsumerThread):
 
         A fetch that is under way when a rebalance begins goes on into the new assignment. Faust has emptied the set
         of partitions that it waits for, which aiokafka takes for all partitions; and Faust throws away what comes
-        before it resumes the flow, while for aiokafka it has been read. What was thrown away between the seek to the
-        start of a changelog and the reading of it, the recovery of the table would wait for without end.
+        before it resumes the flow, while for aiokafka it has been read: those steps would never be folded.
         """
         fetched = await super()._fetch_records(consumer, active_partitions, timeout, max_records)
         taken = {}
@@ -159,14 +154,13 @@ class ReceiptsApp(faust.App):
         with _last_words():
             while True:
                 await asyncio.sleep(CHECK_SECONDS)
-                at_work, missing = tables.actives_ready, tables.recovery.active_remaining_total()
+                at_work, generation = tables.actives_ready, self.consumer_generation_id
                 if at_work:
                     HEALTH.turned(HEALTH_PART)
-                reached = (self.consumer_generation_id, missing)
-                stands = standstill.check(at_work=at_work, outage=bool(HEALTH.outages()), reached=reached)
+                stands = standstill.check(at_work=at_work, outage=bool(HEALTH.outages()), reached=generation)
                 if stands and await _kafka_answers(conf):
                     seconds = round(CHECK_SECONDS * LIMIT_CHECKS)
-                    logger.error("receipts_stuck", seconds=seconds, missing=missing)
+                    logger.error("receipts_stuck", seconds=seconds)
                     raise FatalError(
                         f"Faust has not come back to the receipts and alerts for {seconds} s, while Kafka answers",
                         hint="start this worker again (a supervisor does): it goes on from what was committed",
@@ -202,7 +196,7 @@ def faust_app() -> faust.App:
         web_port=conf.processor.web_port or 6066,
     )
     app.row_path = row_path
-    _fold_receipts(app, row_path)
+    fold_receipts(app, row_path.dead_letter_rate)
     return app
 
 
@@ -228,58 +222,6 @@ async def _kafka_answers(conf: KafkaSettings) -> bool:
     except TransientError:
         return False
     return True
-
-
-def _fold_receipts(app: faust.App, row_path: RowPath) -> None:
-    registry = Registry(settings().registry)
-    decoder = Decoder(registry, records.parsed("receipt"))
-    step_decoder = Decoder(registry, records.parsed("load_step"))
-    encoders: dict[str, Encoder] = {}
-
-    async def encoder(topic: str, schema: str) -> Encoder:
-        if topic not in encoders:
-            register = functools.partial(registry.register, topics.value_subject(topic), records.schema_json(schema))
-            encoders[topic] = Encoder(await forever(register, what="the registry"), records.parsed(schema))
-        return encoders[topic]
-
-    def raw_topic(name: str) -> Any:
-        return app.topic(
-            name, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw",
-            partitions=settings().topics.lanes,
-        )  # fmt: skip
-
-    receipts = app.Table(
-        topics.RECEIPTS,
-        key_type=bytes,
-        value_type=bytes,
-        partitions=settings().topics.lanes,
-        changelog_topic=raw_topic(topics.RECEIPTS),
-    )
-    alerts = raw_topic(topics.ALERTS)
-
-    @app.agent(raw_topic(topics.LOADS))
-    async def fold_receipts(steps: Any) -> None:
-        """Each step of a load changes its receipt, and may be reason for an alert."""
-        async for load_id, value in steps.items():
-            decode = functools.partial(step_decoder.decode, value or b"")
-            try:
-                _schema_id, step = await forever(decode, what="the registry")
-            except BadRecordError as exc:  # the sink keeps it among the dead letters
-                logger.error("step_undecodable", why=exc.message)
-                continue
-            if step["step"] in REPLAY_STEPS:
-                continue
-            known = receipts.get(load_id)
-            before = (
-                (await forever(functools.partial(decoder.decode, known), what="the registry"))[1] if known else None
-            )
-            after = fold(before, step)
-            # Before the receipt, which says what was told: an alert may be told twice, never not at all.
-            for alert in new_alerts(before, after, step, row_path.dead_letter_rate(step["source"])):
-                await send_alert(alerts, await encoder(topics.ALERTS, "alert"), alert)
-            receipts[load_id] = (await encoder(topics.RECEIPTS, "receipt")).encode(after)
-            # A table's changelog is sent behind our back; the step must not count as read before it is out.
-            await app.producer.flush()
 
 
 @contextlib.contextmanager
