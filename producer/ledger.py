@@ -6,6 +6,7 @@ rows of a half-split file are on the raw topic, and a finished file is never spl
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
@@ -60,6 +61,8 @@ class Ledger:
 
     def __init__(self) -> None:
         self._entries: dict[str, LedgerEntry] = {}
+        self._of_source: defaultdict[str, dict[str, LedgerEntry]] = defaultdict(dict)
+        self._under_way: defaultdict[str, set[str]] = defaultdict(set)
         self._sequences: dict[str, set[int]] = {}
         self._newest_of_key: dict[tuple[str, str], LedgerEntry] = {}
 
@@ -73,7 +76,14 @@ class Ledger:
 
     def put(self, entry: LedgerEntry) -> None:
         """Take over a committed entry."""
-        self._entries[entry.load_id] = entry
+        before = self._entries.get(entry.load_id)
+        if before is not None and before.source != entry.source:  # its prefix has another source now
+            del self._of_source[before.source][entry.load_id]
+        self._entries[entry.load_id] = self._of_source[entry.source][entry.load_id] = entry
+        if entry.status == "splitting":
+            self._under_way[entry.source].add(entry.load_id)
+        else:
+            self._under_way[entry.source].discard(entry.load_id)
         self._sequences.setdefault(entry.source, set()).add(entry.load_seq)
         newest = self._newest_of_key.get((entry.bucket, entry.object_key))
         if newest is None or newest.last_modified <= entry.last_modified:
@@ -122,14 +132,12 @@ class Ledger:
 
     def load_under_way(self, source_name: str) -> str | None:
         """The load of a source whose rows are partly on the raw topic: it must come to its end before another."""
-        return next(
-            (e.load_id for e in self._entries.values() if e.source == source_name and e.status == "splitting"), None
-        )
+        return next(iter(self._under_way.get(source_name, ())), None)
 
     def outdated_versions(self, entry: LedgerEntry, version: str) -> list[str]:
         """The mappings that ``version``, by which a load is split, has replaced since the load before it was split
         and since this one was held. Empty when the mapping is still the same."""
-        split = [other for other in self._entries.values() if other.source == entry.source and other.status == "split"]
+        split = [other for other in self._of_source.get(entry.source, {}).values() if other.status == "split"]
         before = {max(split, key=lambda other: other.at).config_version} if split else set()
         return sorted((before | {entry.config_version}) - {version, ""})
 
@@ -147,7 +155,7 @@ class Ledger:
         One whose deletes were held proves nothing, unless it is among the ``approved``: of it and those before it,
         back to the first that was trusted, the largest counts. Else the second of two cut-off files would delete.
         """
-        older = [e for e in self._entries.values() if e.source == source_name and e.status == "split"]
+        older = [entry for entry in self._of_source.get(source_name, {}).values() if entry.status == "split"]
         candidates = []
         for entry in sorted(older, key=lambda entry: entry.load_seq, reverse=True):
             if entry.load_seq < before:

@@ -79,3 +79,17 @@ def test_a_file_whose_deletes_were_held_makes_no_smaller_file_pass(
     ledger.put(replace(entry(9, "split", "m1"), load_seq=99, rows=5_000))
     found = ledger.file_to_measure_by("acme", 50, {approved})
     assert (found.rows if found else None) == measure
+
+
+def test_a_load_is_under_way_from_its_first_commit_to_its_last() -> None:
+    """And only for its own source, also when it was first known under another source's name."""
+    ledger = Ledger()
+    ledger.put(entry(1, "failed", "", source="folder"))
+    ledger.put(entry(1, "splitting", "m1"))
+    ledger.put(entry(2, "held", "m1"))
+    assert (ledger.load_under_way("acme"), ledger.load_under_way("folder")) == ("load-1", None)
+    ledger.put(entry(1, "split", "m1"))
+    assert ledger.load_under_way("acme") is None
+    measure = ledger.file_to_measure_by("acme", 1_000)
+    assert measure is not None and measure.load_id == "load-1"
+    assert ledger.file_to_measure_by("folder", 1_000) is None
