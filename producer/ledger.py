@@ -63,6 +63,8 @@ class Ledger:
         self._entries: dict[str, LedgerEntry] = {}
         self._of_source: defaultdict[str, dict[str, LedgerEntry]] = defaultdict(dict)
         self._under_way: defaultdict[str, set[str]] = defaultdict(set)
+        self._of_bytes: dict[tuple[str, str, str, int], LedgerEntry] = {}
+        """By what is known of an object without its version: bucket, key, ETag and the second it was put."""
         self._sequences: dict[str, set[int]] = {}
         self._newest_of_key: dict[tuple[str, str], LedgerEntry] = {}
 
@@ -84,6 +86,7 @@ class Ledger:
             self._under_way[entry.source].add(entry.load_id)
         else:
             self._under_way[entry.source].discard(entry.load_id)
+        self._of_bytes[entry.bucket, entry.object_key, entry.etag, _second(entry.last_modified)] = entry
         self._sequences.setdefault(entry.source, set()).add(entry.load_seq)
         newest = self._newest_of_key.get((entry.bucket, entry.object_key))
         if newest is None or newest.last_modified <= entry.last_modified:
@@ -94,7 +97,13 @@ class Ledger:
 
         Bytes that come back at a key after other bytes stood there (A, then B, then A again, in a bucket without
         versions) are a new load: the vendor means A again.
+
+        A listing of the bucket does not tell versions, a notice and a HEAD do: when one of the arrival and what is
+        known has a version and the other has none, they are the same if they are the same bytes of the same second.
         """
+        same = self._of_bytes.get((arrival.bucket, arrival.key, arrival.etag, _second(arrival.last_modified)))
+        if same is not None and (arrival.version_id is None) != (same.object_version == same.etag):
+            return same.load_id
         newest = self._newest_of_key.get((arrival.bucket, arrival.key))
         load_id = arrival.load_id
         if (
@@ -163,3 +172,8 @@ class Ledger:
                 if not entry.reason or entry.load_id in approved:
                     break
         return max(candidates, key=lambda entry: entry.rows, default=None)
+
+
+def _second(moment: datetime) -> int:
+    # A HEAD tells whole seconds, a listing more in some stores.
+    return int(moment.timestamp())
