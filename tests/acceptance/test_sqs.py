@@ -108,23 +108,31 @@ async def test_a_message_stays_in_the_queue_until_its_file_is_committed_whoever_
 
 
 class _Bucket:
-    """A bucket and a queue of moto's, and a producer that looks at both."""
+    """A bucket and a queue of moto's, and producers that look at both."""
 
     def __init__(self, system: System, s3: Any, sqs: Any, environment: dict[str, str]) -> None:
         self.system, self.s3, self.sqs = system, s3, sqs
         self.name = environment["S3_BUCKET"]
         self.url = environment["PRODUCER_SQS_QUEUE_URL"]
         self._environment = environment
+        self._producers = ["produce"]
 
     async def keep_versions(self) -> None:
         """From now on."""
         on = {"Status": "Enabled"}
         await self.s3.put_bucket_versioning(Bucket=self.name, VersioningConfiguration=on)
 
-    def listen(self, arrivals: str) -> None:
-        """Start the producer anew: it polls, or listens to the queue and looks at the bucket each second."""
-        self.system.stop("produce")
-        self.system.start("produce", **self._environment, PRODUCER_ARRIVALS=arrivals)
+    def listen(self, arrivals: str, *names: str) -> None:
+        """Start producers anew: they poll, or listen to the queue and look at the bucket each second."""
+        self.stop()
+        self._producers = ["produce", *names]
+        for name in self._producers:
+            self.system.start("produce", name, **self._environment, PRODUCER_ARRIVALS=arrivals)
+
+    def stop(self) -> None:
+        """End the producers."""
+        for name in self._producers:
+            self.system.stop(name)
 
     async def put(self, key: str, data: bytes) -> dict[str, str]:
         """Upload a file without telling anybody; gives what S3 calls it."""
@@ -132,7 +140,7 @@ class _Bucket:
         return put
 
     async def tell(self, key: str, put: dict[str, str]) -> None:
-        """Send the notice of an upload, and wait until the producer is done with it."""
+        """Send the notice of an upload, and wait until a producer is done with it."""
         notice = _native(key)
         notice["Records"][0]["s3"]["bucket"]["name"] = self.name
         if "VersionId" in put:
@@ -141,15 +149,19 @@ class _Bucket:
         await _emptied(self.sqs, self.url)
 
     async def looked(self) -> None:
-        """Wait until the producer has looked at the bucket, from beginning to end."""
-        before = self.system.log("produce").count("bucket_reconciled")
+        """Wait until each producer has looked at the bucket, from beginning to end, and found nothing new."""
+        before = {name: len(self._looks(name)) for name in self._producers}
         for _ in range(600):
-            looks = [line for line in self.system.log("produce").splitlines() if "bucket_reconciled" in line]
-            if len(looks) >= before + 2:
-                assert "unannounced=0" in looks[-1]  # what is known costs no request
+            looks = [self._looks(name)[before[name] + 1 :] for name in self._producers]
+            if all(looks):
+                # What is known costs no request.
+                assert all("unannounced=0" in look[-1] for look in looks)
                 return
             await asyncio.sleep(0.1)
-        raise AssertionError("the producer does not look at the bucket")
+        raise AssertionError("the producers do not look at the bucket")
+
+    def _looks(self, name: str) -> list[str]:
+        return [line for line in self.system.log(name).splitlines() if "bucket_reconciled" in line]
 
 
 @pytest.fixture
@@ -173,8 +185,9 @@ async def bucket(system: System) -> AsyncIterator[_Bucket]:
             "PRODUCER_SQS_VISIBILITY_TIMEOUT_SECONDS": "6",
             "PRODUCER_RECONCILE_INTERVAL_SECONDS": "1",
         }
-        yield _Bucket(system, s3, sqs, environment)
-        system.stop("produce")
+        made = _Bucket(system, s3, sqs, environment)
+        yield made
+        made.stop()
         system.start("produce")
     await asyncio.to_thread(server.stop)
 
@@ -193,7 +206,7 @@ async def _loads(system: System, key: str) -> list[tuple[str, str]]:
 async def test_a_file_whose_notice_never_comes_is_found_and_is_the_load_that_a_late_notice_names(
     bucket: _Bucket, tmp_path: Path, versions: bool
 ) -> None:
-    """Found by listing first or told of first, overwritten or not: each file is split once."""
+    """Found by listing first or told of first, overwritten or not, by two producers: each file is split once."""
     system = bucket.system
     source = f"silent-{'versions' if versions else 'plain'}"
     system.add_source(source, "texas")
@@ -201,7 +214,7 @@ async def test_a_file_whose_notice_never_comes_is_found_and_is_the_load_that_a_l
     data = (tmp_path / "t.csv").read_bytes()
     if versions:
         await bucket.keep_versions()
-    bucket.listen("sqs")
+    bucket.listen("sqs", "second-producer")
 
     found = f"{source}/never told of.csv"
     put = await bucket.put(found, data)
