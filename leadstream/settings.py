@@ -99,6 +99,8 @@ class ProducerSettings(BaseSettings):
     sqs_queue_url: str | None = None
     sqs_endpoint_url: str | None = None
     sqs_visibility_timeout_seconds: int = 60
+    reconcile_interval_seconds: float = Field(default=900.0, ge=0)
+    """Between two looks at the bucket for what the queue never announced; 0: never."""
     rows_per_transaction: int = 10_000
     max_row_bytes: int = Field(default=1_048_576, ge=1_024, le=2_097_152)
     """A row above this goes to the dead letters (its first bytes and its place); bounds memory."""

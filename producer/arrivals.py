@@ -12,6 +12,8 @@ from leadstream.sources import SourceConfig
 LOAD_ID_HEX_DIGITS = 16
 SEQUENCE_PER_SECOND = 1000
 """Room for the files of one source that carry the same second."""
+NO_VERSION = "null"
+"""What S3 calls every object that was put while its bucket kept no versions."""
 
 
 @dataclass
@@ -50,6 +52,11 @@ class Arrival:
         """The load of another ``version`` text at the same key."""
         name = "\0".join((self.bucket, self.key, version))
         return hashlib.sha256(name.encode()).hexdigest()[:LOAD_ID_HEX_DIGITS]
+
+
+def told_version(version_id: str | None) -> str | None:
+    """The version id in what S3 tells of an object; None where it names no bytes."""
+    return None if version_id == NO_VERSION else version_id
 
 
 def first_sequence(arrival: Arrival, source: SourceConfig | None) -> int:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import functools
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from leadstream import metrics
 from leadstream.errors import BadRecordError, FencedError, TransientError
@@ -57,6 +57,20 @@ class ProducerLane:
             self._wake.set()
         return True
 
+    def unannounced(self, listed: Iterable[Arrival]) -> list[Arrival]:
+        """Which of the bucket's objects nobody has told of: neither a notice that waits nor the ledger knows them."""
+        waiting = {(arrival.bucket, arrival.key, arrival.etag) for arrival in self._pending.values()}
+        return [
+            arrival
+            for arrival in listed
+            if (arrival.bucket, arrival.key, arrival.etag) not in waiting and self._ledger.find(arrival) is None
+        ]
+
+    @property
+    def is_restored(self) -> bool:
+        """Whether the ledger has been read, so that what it does not know is new."""
+        return self._restored
+
     @property
     def pending(self) -> Collection[Arrival]:
         """What was offered and is not settled yet."""
@@ -79,6 +93,7 @@ class ProducerLane:
 
     async def _own(self, gate: asyncio.Lock) -> None:
         HEALTH.expect(self._part)
+        self._restored = False
         producer = TransactionalProducer(self._context.settings.kafka, f"leadstream-producer-{self._lane}")
         try:
             # The id first (it fences the lane's former owner), what the ledger says after.
@@ -90,6 +105,7 @@ class ProducerLane:
             )
             self._restored = True
             self._look_again = True
+            self._settle_known()
             await self._work(gate, producer)
         except FencedError:
             raise
@@ -168,6 +184,13 @@ class ProducerLane:
             if is_its_turn and self._retry.get(name, (0.0, 0.0))[0] <= now:
                 ready.append(arrival)
         return min(ready, key=lambda a: (first_sequence(a, match(a.key)), a.last_modified, a.key), default=None)
+
+    def _settle_known(self) -> None:
+        """What was offered before the ledger was read, and turns out to be done: all of it at once."""
+        for name, arrival in list(self._pending.items()):
+            if self._is_settled(arrival):
+                del self._pending[name]
+                arrival.tell(settled=True)
 
     def _put_off(self, name: Name) -> None:
         _at, before = self._retry.get(name, (0.0, 0.0))

@@ -6,6 +6,7 @@ rows of a half-split file are on the raw topic, and a finished file is never spl
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
@@ -60,6 +61,10 @@ class Ledger:
 
     def __init__(self) -> None:
         self._entries: dict[str, LedgerEntry] = {}
+        self._of_source: defaultdict[str, dict[str, LedgerEntry]] = defaultdict(dict)
+        self._under_way: defaultdict[str, set[str]] = defaultdict(set)
+        self._of_bytes: dict[tuple[str, str, str, int], LedgerEntry] = {}
+        """By what is known of an object without its version: bucket, key, ETag and the second it was put."""
         self._sequences: dict[str, set[int]] = {}
         self._newest_of_key: dict[tuple[str, str], LedgerEntry] = {}
 
@@ -73,7 +78,15 @@ class Ledger:
 
     def put(self, entry: LedgerEntry) -> None:
         """Take over a committed entry."""
-        self._entries[entry.load_id] = entry
+        before = self._entries.get(entry.load_id)
+        if before is not None and before.source != entry.source:  # its prefix has another source now
+            del self._of_source[before.source][entry.load_id]
+        self._entries[entry.load_id] = self._of_source[entry.source][entry.load_id] = entry
+        if entry.status == "splitting":
+            self._under_way[entry.source].add(entry.load_id)
+        else:
+            self._under_way[entry.source].discard(entry.load_id)
+        self._of_bytes[entry.bucket, entry.object_key, entry.etag, _second(entry.last_modified)] = entry
         self._sequences.setdefault(entry.source, set()).add(entry.load_seq)
         newest = self._newest_of_key.get((entry.bucket, entry.object_key))
         if newest is None or newest.last_modified <= entry.last_modified:
@@ -84,7 +97,13 @@ class Ledger:
 
         Bytes that come back at a key after other bytes stood there (A, then B, then A again, in a bucket without
         versions) are a new load: the vendor means A again.
+
+        A listing of the bucket does not tell versions, a notice and a HEAD do: when one of the arrival and what is
+        known has a version and the other has none, they are the same if they are the same bytes of the same second.
         """
+        same = self._of_bytes.get((arrival.bucket, arrival.key, arrival.etag, _second(arrival.last_modified)))
+        if same is not None and (arrival.version_id is None) != (same.object_version == same.etag):
+            return same.load_id
         newest = self._newest_of_key.get((arrival.bucket, arrival.key))
         load_id = arrival.load_id
         if (
@@ -122,14 +141,12 @@ class Ledger:
 
     def load_under_way(self, source_name: str) -> str | None:
         """The load of a source whose rows are partly on the raw topic: it must come to its end before another."""
-        return next(
-            (e.load_id for e in self._entries.values() if e.source == source_name and e.status == "splitting"), None
-        )
+        return next(iter(self._under_way.get(source_name, ())), None)
 
     def outdated_versions(self, entry: LedgerEntry, version: str) -> list[str]:
         """The mappings that ``version``, by which a load is split, has replaced since the load before it was split
         and since this one was held. Empty when the mapping is still the same."""
-        split = [other for other in self._entries.values() if other.source == entry.source and other.status == "split"]
+        split = [other for other in self._of_source.get(entry.source, {}).values() if other.status == "split"]
         before = {max(split, key=lambda other: other.at).config_version} if split else set()
         return sorted((before | {entry.config_version}) - {version, ""})
 
@@ -147,7 +164,7 @@ class Ledger:
         One whose deletes were held proves nothing, unless it is among the ``approved``: of it and those before it,
         back to the first that was trusted, the largest counts. Else the second of two cut-off files would delete.
         """
-        older = [e for e in self._entries.values() if e.source == source_name and e.status == "split"]
+        older = [entry for entry in self._of_source.get(source_name, {}).values() if entry.status == "split"]
         candidates = []
         for entry in sorted(older, key=lambda entry: entry.load_seq, reverse=True):
             if entry.load_seq < before:
@@ -155,3 +172,8 @@ class Ledger:
                 if not entry.reason or entry.load_id in approved:
                     break
         return max(candidates, key=lambda entry: entry.rows, default=None)
+
+
+def _second(moment: datetime) -> int:
+    # A HEAD tells whole seconds, a listing more in some stores.
+    return int(moment.timestamp())

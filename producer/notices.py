@@ -13,6 +13,7 @@ from urllib.parse import unquote_plus
 import orjson
 
 from leadstream.errors import BadRecordError
+from producer.arrivals import told_version
 
 
 @dataclass(frozen=True)
@@ -55,14 +56,16 @@ def _from_eventbridge(document: dict[str, Any]) -> list[Notice]:
         return []
     detail = document["detail"]
     # Keys are plain in EventBridge events, URL-encoded in S3's own.
-    return [Notice(detail["bucket"]["name"], detail["object"]["key"], detail["object"].get("version-id"))]
+    return [Notice(detail["bucket"]["name"], detail["object"]["key"], told_version(detail["object"].get("version-id")))]
 
 
 def _from_record(record: dict[str, Any]) -> list[Notice]:
     if not record["eventName"].removeprefix("s3:").startswith("ObjectCreated:"):
         return []
     s3 = record["s3"]
-    return [Notice(s3["bucket"]["name"], unquote_plus(s3["object"]["key"]), s3["object"].get("versionId"))]
+    return [
+        Notice(s3["bucket"]["name"], unquote_plus(s3["object"]["key"]), told_version(s3["object"].get("versionId")))
+    ]
 
 
 def _unknown(why: str) -> BadRecordError:

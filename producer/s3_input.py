@@ -13,7 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, 
 from leadstream import aws
 from leadstream.errors import BadRecordError, ConfigError, TransientError
 from leadstream.settings import S3Settings
-from producer.arrivals import Arrival
+from producer.arrivals import Arrival, told_version
 
 CHUNK_BYTES = 1024 * 1024
 CONNECT_TIMEOUT_SECONDS = 5
@@ -79,8 +79,13 @@ class S3Input:
                     )
         return arrivals
 
-    async def head(self, bucket: str, key: str, version_id: str | None = None) -> Arrival | None:
-        """One object (or one version of it) as S3 knows it; None when it is not there."""
+    async def head(
+        self, bucket: str, key: str, version_id: str | None = None, *, with_version: bool = False
+    ) -> Arrival | None:
+        """One object (or one version of it) as S3 knows it; None when it is not there.
+
+        ``with_version`` names it by its version, where the bucket keeps versions, though none was asked for.
+        """
         extra = {"VersionId": version_id} if version_id else {}
         with self._translated(one_object=f"s3://{bucket}/{key}"):
             try:
@@ -93,7 +98,7 @@ class S3Input:
             bucket=bucket,
             key=key,
             etag=answer["ETag"].strip('"'),
-            version_id=version_id,
+            version_id=version_id or (told_version(answer.get("VersionId")) if with_version else None),
             last_modified=answer["LastModified"],
             size_bytes=answer["ContentLength"],
         )
@@ -166,7 +171,7 @@ class S3Input:
                 raise BadRecordError(
                     f"{one_object} may not be read ({code})",
                     code="forbidden",
-                    hint="grant s3:GetObject on it (and on its KMS key)",
+                    hint="grant s3:GetObject on it (with versions s3:GetObjectVersion, too), and on its KMS key",
                 ) from exc
             if code in {"NoSuchBucket"}:
                 raise ConfigError(f"there is no bucket {bucket!r}", hint="create it, or set S3_BUCKET") from exc

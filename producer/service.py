@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import time
 
 from leadstream import kafka, metrics
+from leadstream.errors import BadRecordError
 from leadstream.garbage import collect_rarely
 from leadstream.lanes import LaneGroup
 from leadstream.log import get_logger
@@ -80,6 +83,8 @@ class ProducerService:
                 if settings.producer.arrivals == "sqs":
                     sqs = SqsArrivals(settings.producer, settings.s3, s3, lambda a: self._offer(group, a))
                     tasks.create_task(sqs.run())
+                    if settings.producer.reconcile_interval_seconds:
+                        tasks.create_task(self._reconcile(group, s3))
                 else:
                     tasks.create_task(self._poll(group, s3))
 
@@ -90,6 +95,47 @@ class ProducerService:
                 self._offer(group, arrival)
             interval = self._settings.producer.poll_interval_seconds
             await asyncio.sleep(max(interval, len(arrivals) * PAUSE_PER_OBJECT_SECONDS))
+
+    async def _reconcile(self, group: LaneGroup, s3: S3Input) -> None:
+        """A notice may never come: look at the bucket when lanes were taken over, and now and then."""
+        looked: set[ProducerLane] = set()
+        due_at = 0.0
+        while True:
+            await asyncio.sleep(1.0)
+            ready = {lane for number, lane in self._lanes.items() if number in group.owned and lane.is_restored}
+            if ready <= looked and time.monotonic() < due_at:
+                continue
+            listed = await forever(s3.listing, what="S3")
+            found = await self._offer_unannounced(group, s3, listed)
+            log.info("bucket_reconciled", objects=len(listed), unannounced=found)
+            looked, due_at = ready, time.monotonic() + self._settings.producer.reconcile_interval_seconds
+
+    async def _offer_unannounced(self, group: LaneGroup, s3: S3Input, listed: list[Arrival]) -> int:
+        """Offer what no notice told of, the oldest first, under the version by which its notice would have named it.
+
+        What no source claims is left alone: the bucket may hold more than the queue is meant to announce.
+        """
+        by_lane: dict[int, list[Arrival]] = {}
+        for arrival in listed:
+            source = self._catalog.match(arrival.key)
+            if source is not None:
+                by_lane.setdefault(lane_of(source.name, self._settings.topics.lanes), []).append(arrival)
+        unannounced = [
+            arrival
+            for number, arrivals in by_lane.items()
+            if number in group.owned and self._lanes[number].is_restored
+            for arrival in self._lanes[number].unannounced(arrivals)
+        ]
+        for arrival in sorted(unannounced, key=lambda arrival: arrival.last_modified):
+            ask = functools.partial(s3.head, arrival.bucket, arrival.key, with_version=True)
+            try:
+                found = await forever(ask, what="S3")
+            except BadRecordError as exc:
+                log.warning("listed_object_unreadable", bucket=arrival.bucket, key=arrival.key, why=str(exc))
+                continue
+            if found is not None:
+                self._offer(group, found)
+        return len(unannounced)
 
     async def _watch_sources(self) -> None:
         followed = self._catalog.configs

@@ -368,7 +368,7 @@ class LoadSplit:
             source=name,
             bucket=arrival.bucket,
             object_key=arrival.key,
-            object_version=arrival.version,
+            object_version=before.object_version if before else arrival.version,
             etag=arrival.etag,
             load_seq=before.load_seq if before else self._ledger.next_sequence(name, arrival, self._source),
             status="splitting",

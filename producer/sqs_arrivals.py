@@ -1,7 +1,8 @@
 """Arrivals announced by an SQS queue.
 
 A message is deleted only when every load it names is committed (or already known); while a big file is split its
-visibility timeout is extended. A message about a source that another producer owns is handed back at once.
+visibility timeout is extended. A message about a source that another producer owns is handed back at once. A
+notice that never comes is made up for by looks at the bucket (:mod:`producer.service`).
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ class SqsArrivals:
         try:
             settled = []
             for notice in notices:
-                ask = functools.partial(self._s3.head, notice.bucket, notice.key, notice.version_id)
+                ask = functools.partial(self._s3.head, notice.bucket, notice.key, notice.version_id, with_version=True)
                 arrival = await forever(ask, what="S3")
                 if arrival is None:
                     log.info("announced_object_is_gone", bucket=notice.bucket, key=notice.key)

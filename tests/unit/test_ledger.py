@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from producer.arrivals import Arrival
 from producer.ledger import Ledger, LedgerEntry
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -79,3 +80,82 @@ def test_a_file_whose_deletes_were_held_makes_no_smaller_file_pass(
     ledger.put(replace(entry(9, "split", "m1"), load_seq=99, rows=5_000))
     found = ledger.file_to_measure_by("acme", 50, {approved})
     assert (found.rows if found else None) == measure
+
+
+def seen(version_id: str | None, etag: str = "a", seconds: float = 0) -> Arrival:
+    """One object of the bucket, as a notice and a HEAD (with a version) or a listing (without) tell of it."""
+    return Arrival("landing", "acme/weekly.csv", etag, version_id, NOON + timedelta(seconds=seconds), 9)
+
+
+def split(ledger: Ledger, arrival: Arrival) -> str:
+    """Let an arrival become a load; gives its id."""
+    found = replace(
+        entry(1, "split", "m1"),
+        load_id=ledger.load_id_of(arrival),
+        object_key=arrival.key,
+        object_version=arrival.version,
+        etag=arrival.etag,
+        last_modified=arrival.last_modified,
+    )
+    ledger.put(found)
+    return found.load_id
+
+
+@pytest.mark.parametrize(
+    ("known", "arrival"),
+    [
+        (seen("v1"), seen("v1")),
+        (seen("v1"), seen(None, seconds=0.7)),
+        (seen(None, seconds=0.7), seen("v1")),
+        (seen(None), seen(None)),
+        (seen(None), seen(None, seconds=60)),
+    ],
+)
+@pytest.mark.parametrize("overwritten", [False, True])
+def test_an_object_is_one_load_whether_a_notice_or_a_listing_tells_of_it(
+    known: Arrival, arrival: Arrival, overwritten: bool
+) -> None:
+    """In either order, in buckets with versions and without, and when the object was overwritten meanwhile."""
+    ledger = Ledger()
+    load_id = split(ledger, known)
+    if overwritten and arrival.last_modified < NOON + timedelta(seconds=60):
+        split(ledger, seen("v9" if known.version_id else None, "b", seconds=30))
+    assert ledger.load_id_of(arrival) == load_id
+    assert ledger.is_settled(arrival, None)
+
+
+@pytest.mark.parametrize(
+    ("before", "arrival"),
+    [
+        ([seen("v1")], seen("v2", seconds=60)),
+        ([seen("v1")], seen(None, seconds=60)),
+        ([seen("v1")], seen(None, "b")),
+        ([seen("v1")], seen("v2")),
+        ([seen("v2", "b", seconds=60)], seen("v1")),
+        ([seen(None), seen(None, "b", 60)], seen(None, seconds=120)),
+        ([seen(None), seen("v2", "b", 60)], seen("v3", seconds=120)),
+        ([seen("v1"), seen("v2", "b", 60)], seen(None, seconds=120)),
+        ([seen(None, seconds=0.1), seen(None, "b", 0.5)], seen(None, seconds=0.9)),
+    ],
+)
+def test_what_was_put_again_is_a_load_of_its_own(before: list[Arrival], arrival: Arrival) -> None:
+    """Other bytes, a version of its own, or A again after B (within a second, where the store tells)."""
+    ledger = Ledger()
+    known = {split(ledger, each) for each in before}
+    assert ledger.load_id_of(arrival) not in known
+    assert len(known) == len(before)
+    assert split(ledger, arrival) == ledger.load_id_of(arrival)
+
+
+def test_a_load_is_under_way_from_its_first_commit_to_its_last() -> None:
+    """And only for its own source, also when it was first known under another source's name."""
+    ledger = Ledger()
+    ledger.put(entry(1, "failed", "", source="folder"))
+    ledger.put(entry(1, "splitting", "m1"))
+    ledger.put(entry(2, "held", "m1"))
+    assert (ledger.load_under_way("acme"), ledger.load_under_way("folder")) == ("load-1", None)
+    ledger.put(entry(1, "split", "m1"))
+    assert ledger.load_under_way("acme") is None
+    measure = ledger.file_to_measure_by("acme", 1_000)
+    assert measure is not None and measure.load_id == "load-1"
+    assert ledger.file_to_measure_by("folder", 1_000) is None

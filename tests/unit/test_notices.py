@@ -55,3 +55,8 @@ def test_what_is_no_notice_says_so(body: str) -> None:
     with pytest.raises(BadRecordError) as caught:
         parse_notice(body)
     assert caught.value.code == "bad_notice"
+
+
+def test_the_version_of_an_object_that_has_none_names_no_bytes() -> None:
+    """S3 calls it "null", whatever stands there: it must not make two files one load."""
+    assert parse_notice(json.dumps(_native("a.csv", versionId="null"))) == [Notice("landing", "a.csv", None)]
