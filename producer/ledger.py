@@ -96,7 +96,7 @@ class Ledger:
         """The id of the load that ``arrival`` is.
 
         Bytes that come back at a key after other bytes stood there (A, then B, then A again, in a bucket without
-        versions) are a new load: the vendor means A again.
+        versions), or after the object was removed while it was read, are a new load: the vendor means A again.
 
         A listing of the bucket does not tell versions, a notice and a HEAD do: when one of the arrival and what is
         known has a version and the other has none, they are the same if they are the same bytes of the same second.
@@ -105,17 +105,13 @@ class Ledger:
         if same is not None and (arrival.version_id is None) != (same.object_version == same.etag):
             return same.load_id
         newest = self._newest_of_key.get((arrival.bucket, arrival.key))
-        load_id = arrival.load_id
-        if (
-            newest is not None
-            and newest.object_version != arrival.version
-            and load_id in self._entries
-            and arrival.last_modified > newest.last_modified
-        ):
+        if newest is None:
+            return arrival.load_id
+        is_same = newest.object_version == arrival.version
+        comes_back = arrival.load_id in self._entries and (not is_same or newest.status == "abandoned")
+        if comes_back and arrival.last_modified > newest.last_modified:
             return arrival.load_id_of(f"{arrival.version}@{arrival.last_modified.isoformat()}")
-        if newest is not None and newest.object_version == arrival.version:
-            return newest.load_id
-        return load_id
+        return newest.load_id if is_same else arrival.load_id
 
     def find(self, arrival: Arrival) -> LedgerEntry | None:
         """What is known of the load that ``arrival`` is."""

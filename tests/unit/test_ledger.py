@@ -87,10 +87,10 @@ def seen(version_id: str | None, etag: str = "a", seconds: float = 0) -> Arrival
     return Arrival("landing", "acme/weekly.csv", etag, version_id, NOON + timedelta(seconds=seconds), 9)
 
 
-def split(ledger: Ledger, arrival: Arrival) -> str:
+def split(ledger: Ledger, arrival: Arrival, status: str = "split") -> str:
     """Let an arrival become a load; gives its id."""
     found = replace(
-        entry(1, "split", "m1"),
+        entry(1, status, "m1"),
         load_id=ledger.load_id_of(arrival),
         object_key=arrival.key,
         object_version=arrival.version,
@@ -145,6 +145,16 @@ def test_what_was_put_again_is_a_load_of_its_own(before: list[Arrival], arrival:
     assert ledger.load_id_of(arrival) not in known
     assert len(known) == len(before)
     assert split(ledger, arrival) == ledger.load_id_of(arrival)
+
+
+def test_a_file_that_is_put_back_after_it_was_removed_while_it_was_read_is_read() -> None:
+    """Nothing else stood at its key meanwhile; its first load was abandoned, and no notice of that time opens it."""
+    ledger = Ledger()
+    abandoned = split(ledger, seen(None), "abandoned")
+    assert ledger.load_id_of(seen(None)) == abandoned
+    again = split(ledger, seen(None, seconds=60))
+    assert again != abandoned
+    assert ledger.load_id_of(seen(None, seconds=60)) == again == ledger.load_id_of(seen(None, seconds=90))
 
 
 def test_a_load_is_under_way_from_its_first_commit_to_its_last() -> None:
