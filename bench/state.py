@@ -20,7 +20,7 @@ from leadstream import kafka
 from leadstream.partitioning import lane_of, lead_key
 from leadstream.transaction import TransactionalProducer
 from processors.change_state import LeadEntry, PartitionState
-from processors.changes import hash_body
+from processors.content import hash_body
 from schemas import records, topics
 from schemas.codec import Encoder
 from schemas.registry import Registry

@@ -18,6 +18,7 @@ from fastavro import parse_schema
 from leadstream.changelog import read_partition
 from leadstream.forgotten import Forgotten
 from leadstream.settings import KafkaSettings
+from processors.content import FINGERPRINT_BYTES, HASH_BYTES
 from processors.progress import ActiveLoad, Counts
 from processors.replay_state import Replay, from_json, to_json
 from schemas.codec import Decoder
@@ -26,8 +27,6 @@ from schemas.receipts import COUNTS
 from schemas.records import schema_json
 from schemas.topics import state_topic
 
-HASH_BYTES = 8
-FINGERPRINT_BYTES = 8
 PROGRESS_KEY = b"\x00"
 FIRST_PROGRESS_FIELD = "active_load"
 """In lead_state.avsc, the fields from this one on say how far a load is."""
@@ -46,7 +45,7 @@ class LeadEntry(NamedTuple):
     held_by: str = ""
     has_duplicates: bool = False
     fingerprint: bytes = b""
-    """Of the row that last gave this content (:func:`processors.changes.fingerprint`); not in the changelog, so that a
+    """Of the row that last gave this content (:func:`processors.content.fingerprint`); not in the changelog, so that a
     new process, which may map otherwise, maps every row once."""
 
     def is_newer_than(self, load_seq: int, row_number: int) -> bool:

@@ -6,29 +6,31 @@ the same code answers a dry run.
 
 Of several good rows with one key in a file the last decides. A row whose key is known to stand there more than once
 (from an earlier row, or from an earlier file) is therefore parked until the file's end, and a file that is put again
-sends nothing, wherever its messages are cut into batches.
+sends nothing, wherever its messages are cut into batches. When more are parked than go out at once, they go out batch
+by batch, and the message that ends the file is taken with the last.
 """
 
 from __future__ import annotations
 
 import contextlib
 import enum
-import functools
-import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
 
 from leadstream.errors import BadRecordError
 from leadstream.sources import SourceConfig
-from processors.change_state import FINGERPRINT_BYTES, HASH_BYTES, LeadEntry, PartitionState
-from processors.progress import NO_OFFSET, ActiveLoad, Body, Change, Counts, Fate
+from processors.change_state import LeadEntry, PartitionState
+from processors.content import encode_body, fingerprint, hash_body
+from processors.progress import NO_OFFSET, ActiveLoad, Change, Counts, Fate
 from processors.raw_rows import RowReader, RowReaders
 from schemas import headers, records
 from schemas.codec import FRAME_BYTES
-from schemas.flat_records import compile_encoder
 from schemas.headers import Kind, Reason, Stage
+
+MAX_RELEASED = 2_000
+"""As many parked changes are sent at once, at the end of a file: as many as a poll gives rows by default."""
 
 
 @dataclass(frozen=True)
@@ -92,11 +94,16 @@ class BatchChanges:
     _reader: tuple[SourceConfig, bytes, RowReader] | None = None
     """The reader of the last row, by the source's configuration and the frame of the message."""
 
-    def take(self, messages: Iterable[Any]) -> None:
+    def take(self, messages: Iterable[Any]) -> Any | None:
         """Work through raw messages, in order; may be called several times. ``readers.prepare`` was called with their
-        values."""
-        self._read(messages)
-        self._release(self._ready)
+        values.
+
+        Gives the first message that is still to be taken, once this outcome is written, with those after it: its load
+        ends there, and more waits for that than is sent at once. ``None``: all were taken.
+        """
+        rest_from = self._read(messages)
+        self._release_ready()
+        return rest_from
 
     def look_again(self, messages: Iterable[Any]) -> None:
         """After a restore: note what messages of the load under way said that were committed before.
@@ -173,7 +180,7 @@ class BatchChanges:
             self.state.put(key, entry)
         return self.entries
 
-    def _read(self, messages: Iterable[Any]) -> None:
+    def _read(self, messages: Iterable[Any]) -> Any | None:
         for message in messages:
             found = message.headers
             if found[:-2] == self._row_headers and message.key is not None and self.state.active is not None:
@@ -190,7 +197,10 @@ class BatchChanges:
                 reason = Reason("", "undecodable", "the message has not the headers of a row")
                 self._refuse(message, Stage.DECODE, [reason])
             elif values[headers.KIND] != Kind.RESTORED:
+                if self._release_some(values):
+                    return message
                 self._take(message, values)
+        return None
 
     def _take(self, message: Any, values: dict[str, str]) -> None:
         load, kind = self._load_of(message, values), values[headers.KIND]
@@ -306,7 +316,7 @@ class BatchChanges:
                 counts.move(before, fate)
                 load.seen[key] = fate
         if known is not None and fate is Fate.UNCHANGED:
-            load.parked.pop(key, None)
+            load.parked.drop(key)
             if self._ready.pop(key, None) is not None and not known.has_duplicates:
                 self.entries[key] = known._replace(has_duplicates=True)
             return Difference.NONE
@@ -315,21 +325,39 @@ class BatchChanges:
     def _keep(self, change: Change, known: LeadEntry | None, *, is_duplicate: bool) -> None:
         """Let a change go out at the end of the batch, or park it until the end of the file."""
         key, load = change.key, change.load
-        earlier = self._ready.get(key) or load.parked.get(key)
-        if earlier is not None and earlier.content_hash == change.content_hash:
+        earlier = self._ready.get(key)
+        if change.content_hash == (earlier.content_hash if earlier is not None else load.parked.content_hash(key)):
             return
         change.has_duplicates = is_duplicate or (known is not None and known.has_duplicates)
         if key in self._ready or not change.has_duplicates:
             self._ready[key] = change
         else:
-            load.parked[key] = change
+            load.parked.put(change)
 
-    def _release(self, changes: dict[bytes, Change]) -> None:
-        """Put changes among those to be sent; ``changes`` is empty afterwards.
+    def _release_some(self, values: dict[str, str]) -> bool:
+        """Whether more waits for the end of the load under way, which a message with these headers is, than is sent at
+        once; if so, a part of it goes out.
+        """
+        load = self.state.active
+        if load is None or len(load.parked) <= MAX_RELEASED:
+            return False
+        if values[headers.LOAD_ID] == load.load_id and values[headers.KIND] != Kind.END:
+            return False
+        self._release_ready()
+        self._release(load.parked.take_out(load, MAX_RELEASED))
+        return True
+
+    def _release_ready(self) -> None:
+        self._release(self._ready.values())
+        self._ready.clear()
+
+    def _release(self, changes: Iterable[Change]) -> None:
+        """Put changes among those to be sent.
 
         One that has waited is left out when something newer was sent meanwhile: live rows and a replay take turns.
         """
-        for key, change in changes.items():
+        for change in changes:
+            key = change.key
             known = self._known(key)
             if self._is_overtaken(key, known, change.load.load_seq, change.row_number) or self._is_forgotten(change):
                 continue
@@ -341,7 +369,6 @@ class BatchChanges:
                 else:
                     change.previous_offset = known.canonical_offset
             self._send(change, held_by=known.held_by if known is not None else "")
-        changes.clear()
 
     def _send(self, change: Change, *, held_by: str) -> None:
         self.entries[change.key] = LeadEntry(
@@ -387,8 +414,8 @@ class BatchChanges:
         Without ``newest_complete`` to say so (``is_newest_word``), older files would not know that this one named
         the leads it left unchanged: their entries remember it.
         """
-        self._release(self._ready)
-        self._release(load.parked)
+        self._release_ready()
+        self._release(load.parked.take_out(load))
         if is_newest_word:
             return
         for key, fate in load.seen.items():
@@ -460,26 +487,6 @@ class BatchChanges:
         self.dead_letters.append(DeadLetter(message, stage, reasons, version))
 
 
-def encode_body(body: Body) -> bytes:
-    """The lead's own fields in Avro binary; see :func:`schemas.records.lead_body_schema`."""
-    return _body_encoder()(body)
-
-
-def hash_body(body_bytes: bytes) -> bytes:
-    """BLAKE2b (RFC 7693) of the encoded body, cut to 8 bytes: what two equal leads share."""
-    return hashlib.blake2b(body_bytes, digest_size=HASH_BYTES).digest()
-
-
 def _lacks(column: str) -> str:
     """What is wrong with a row whose header has not a column that its mapping needs."""
     return f"the file lacks column {column!r}, which the mapping in use needs"
-
-
-def fingerprint(value: bytes, mapping_version: str, content_hash: bytes) -> bytes:
-    """What a raw row and its mapping share with the content they came to: BLAKE2b over all three, cut to 8 bytes."""
-    return hashlib.blake2b(content_hash + mapping_version.encode() + value, digest_size=FINGERPRINT_BYTES).digest()
-
-
-@functools.cache
-def _body_encoder() -> Callable[[Body], bytes]:
-    return compile_encoder(records.lead_body_schema())

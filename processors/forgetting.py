@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from processors.changes import BatchChanges, encode_body, hash_body
+from processors.changes import BatchChanges
+from processors.content import encode_body, hash_body
 from processors.progress import ActiveLoad, Change
 from schemas.records import lead_fields
 

@@ -150,9 +150,13 @@ class ProcessorLane:
             ready = [(where, await self._ready(consumer, where, messages)) for where, messages in batches.items()]
             if runs := {where: messages for where, messages in ready if messages}:
                 # 6. Validate, map, detect change.
-                outcomes = {where: await self._process(where, messages) for where, messages in runs.items()}
-                taken = {where: runs[where] for where, outcome in outcomes.items() if not outcome.state.is_rewound}
-                await self._write(gate, producer, reader, list(outcomes.values()), taken)
+                outcomes, taken = [], {}
+                for where, messages in runs.items():
+                    outcome, taken_here = await self._process(consumer, where, messages)
+                    outcomes.append(outcome)
+                    if taken_here:
+                        taken[where] = taken_here
+                await self._write(gate, producer, reader, outcomes, taken)
             for command in commands:
                 await self._write(gate, producer, reader, await self._obey(command), {self._commands: [command]})
             if replayed := await self._replays.next(self._read_states(), self._next_offsets, reader):
@@ -248,13 +252,21 @@ class ProcessorLane:
             outcome.source = await self._guard.wait(state, messages)
             outcome.look_again(messages)
 
-    async def _process(self, where: TopicPartition, messages: Sequence[Any]) -> BatchChanges:
+    async def _process(
+        self, consumer: AIOKafkaConsumer, where: TopicPartition, messages: Sequence[Any]
+    ) -> tuple[BatchChanges, Sequence[Any]]:
+        """What came of messages, and which of them were taken. The rest is polled again, but for a halted load's."""
         state = self._states[where.topic.removeprefix(topics.RAW_PREFIX)]
         outcome = BatchChanges(state, self._config(state.source), self._context.readers)
         for run in by_load(live_messages(messages)):
             outcome.source = await self._guard.wait(state, run)
-            outcome.take(run)
-        return breaker.judged(outcome)
+            rest_from = outcome.take(run)
+            if rest_from is not None:
+                consumer.seek(where, rest_from.offset)
+                messages = [message for message in messages if message.offset < rest_from.offset]
+                break
+        outcome = breaker.judged(outcome)
+        return outcome, [] if outcome.state.is_rewound else messages
 
     async def _ready(self, consumer: AIOKafkaConsumer, where: TopicPartition, messages: list[Any]) -> Sequence[Any]:
         """The messages that are worked through now: none of a load that waits for its mapping, and of one load only

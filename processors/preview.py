@@ -12,9 +12,10 @@ from leadstream.partitioning import lead_key
 from leadstream.settings import Settings
 from leadstream.sources import SourceConfig
 from processors.change_state import PartitionState
+from processors.content import Body
 from processors.lane_replays import letters_at
 from processors.previous import add_previous
-from processors.progress import NO_OFFSET, Body, Change
+from processors.progress import NO_OFFSET, Change
 from processors.raw_rows import RowReaders
 from processors.replay import ReplayChanges
 from processors.replay_run import Restored, open_run

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import enum
+import itertools
+import struct
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
+from processors.content import FINGERPRINT_BYTES, HASH_BYTES, Body, decode_body
 from schemas import headers
 from schemas.receipts import COUNTS
 
-Body = dict[str, Any]
-
 NO_OFFSET = -1
+
+_PARKED = struct.Struct(f">{HASH_BYTES}s{FINGERPRINT_BYTES}sqqqH")
+"""What a parked change has besides its body: content hash, fingerprint, row, line, raw offset, which reader read it."""
 
 
 class Fate(enum.StrEnum):
@@ -76,7 +80,7 @@ class Change:
     raw_schema_id: int
     mapping_version: str
     fingerprint: bytes = b""
-    """Of the row; see :func:`processors.changes.fingerprint`."""
+    """Of the row; see :func:`processors.content.fingerprint`."""
     previous_offset: int = NO_OFFSET
     previous: Body | None = None
     has_duplicates: bool = False
@@ -90,6 +94,62 @@ class Change:
             return []
         before = self.previous
         return [name for name, value in self.body.items() if before.get(name) != value]
+
+
+class ParkedChanges:
+    """Changes that wait for the end of their file, because a later row of it may say otherwise; one a lead.
+
+    A file may double each of its rows. So each is packed: the body's bytes and some forty more, a quarter of what the
+    change takes with the body as Python values.
+    """
+
+    def __init__(self) -> None:
+        self._packed: dict[bytes, bytes] = {}
+        self._readers: list[tuple[int, str]] = []
+        """Raw schema and mapping version of the rows: of a file hardly ever more than one."""
+
+    def __len__(self) -> int:
+        return len(self._packed)
+
+    def content_hash(self, key: bytes) -> bytes | None:
+        """That of the change that waits for a lead; ``None``: none does."""
+        packed = self._packed.get(key)
+        return None if packed is None else _PARKED.unpack_from(packed)[0]
+
+    def put(self, change: Change) -> None:
+        """Let a new or other content of a lead wait, instead of what waits for it already."""
+        reader = (change.raw_schema_id, change.mapping_version)
+        if reader not in self._readers:
+            self._readers.append(reader)
+        numbers = (change.row_number, change.line_number, change.raw_offset, self._readers.index(reader))
+        self._packed[change.key] = _PARKED.pack(change.content_hash, change.fingerprint, *numbers) + change.body_bytes
+
+    def drop(self, key: bytes) -> None:
+        """Nothing waits for this lead any more."""
+        self._packed.pop(key, None)
+
+    def take_out(self, load: ActiveLoad, at_most: int | None = None) -> Iterator[Change]:
+        """Take changes out, all or some, those that waited first; ``load`` is theirs."""
+        for key in list(itertools.islice(self._packed, at_most)):
+            packed = self._packed.pop(key)
+            content_hash, row_fingerprint, row_number, line_number, raw_offset, at = _PARKED.unpack_from(packed)
+            raw_schema_id, mapping_version = self._readers[at]
+            body_bytes = packed[_PARKED.size :]
+            yield Change(
+                op="c",
+                key=key,
+                load=load,
+                content_hash=content_hash,
+                body=decode_body(body_bytes),
+                body_bytes=body_bytes,
+                row_number=row_number,
+                line_number=line_number,
+                raw_offset=raw_offset,
+                raw_schema_id=raw_schema_id,
+                mapping_version=mapping_version,
+                fingerprint=row_fingerprint,
+                has_duplicates=True,
+            )
 
 
 @dataclass
@@ -113,8 +173,7 @@ class ActiveLoad:
     """Row messages whose keys are in ``seen``; fewer than the end marker says: ``seen`` is not all of the file."""
     seen: dict[bytes, Fate] = field(default_factory=dict)
     """Keys that stand in the file."""
-    parked: dict[bytes, Change] = field(default_factory=dict)
-    """Changes that wait for the end of the file, because a later row of it may say otherwise."""
+    parked: ParkedChanges = field(default_factory=ParkedChanges)
 
     @classmethod
     def from_headers(cls, values: dict[str, str], offset: int, newest_complete: int) -> ActiveLoad:

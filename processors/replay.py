@@ -67,7 +67,7 @@ class ReplayChanges(BatchChanges):
             values = headers.to_dict(message.headers)
             if headers.is_raw_message(values) and message.key is not None and self._is_of_this_replay(message, values):
                 self._take_message(message, values)
-        self._release(self._ready)
+        self._release_ready()
 
     def look_again(self, messages: Iterable[Any]) -> None:
         """After a restart: remember what messages said whose outcome was committed. Throw this outcome away then."""

@@ -11,7 +11,7 @@ from bench.peers.no_registry import Registry
 from leadstream.partitioning import lead_key
 from leadstream.settings import Settings
 from leadstream.sources import load_sources
-from processors.changes import encode_body, hash_body
+from processors.content import encode_body, hash_body
 from processors.envelope import EnvelopeEncoder
 from processors.progress import ActiveLoad, Change
 from processors.raw_rows import RowReaders

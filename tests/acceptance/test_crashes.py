@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import csv
+import io
 import signal
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
 
-from leadstream.samples import write_sample
+from leadstream.sample_vendors import VENDORS
+from leadstream.samples import BYTES_AS_TEXT, write_sample
+from processors.changes import MAX_RELEASED
 from tests.system import System, check_exactly_once
 
 ROWS = 12_000
@@ -40,6 +45,49 @@ async def test_a_stage_killed_again_and_again_in_the_middle_of_a_load_loses_and_
     await check_exactly_once(system, source, load, ROWS)
     system.stop(stage)
     system.start(stage)
+
+
+async def test_a_worker_killed_while_leads_wait_for_the_end_of_their_file_loses_and_repeats_nothing(
+    system: System, tmp_path: Path
+) -> None:
+    """Each lead stands twice in the file, with two phones: in each lane more wait than go out in a transaction."""
+    write_sample("texas", tmp_path / "t.csv", rows=ROWS, seed=23, damage=False)
+    doubled, phones = say_twice(tmp_path / "t.csv")
+    assert len(phones) > 5 * MAX_RELEASED  # there are four lanes
+    system.add_source("twice", "texas")
+    etag = await system.put("twice", doubled)
+    await system.until("select 1 from leads where source = 'twice'", 60)
+    system.kill_and_restart("process")
+    await system.until("select 1 from lead_history where source = 'twice' and op = 'u'", 90)
+    system.kill_and_restart("process")
+    load = await system.finished("twice", etag, 120)
+    counts = [load[name] for name in ("status", "rows", "inserted", "stale", "duplicates", "sent")]
+    assert counts == ["done", 2 * ROWS, ROWS, ROWS, ROWS, 2 * ROWS], load
+    sent = defaultdict(list)
+    for record, value in await system.records("leads.canonical", "twice"):
+        assert value is not None
+        sent[record.key.decode()].append((value["op"], value["row_number"], value["phone"][-10:]))
+    for at, (key, (first, second)) in enumerate(phones.items(), start=1):
+        assert sent.pop(f"twice:{key}") == [("c", at, first), ("u", at + ROWS, second)]
+    assert not sent
+    assert {lead["phone"][-10:] for lead in await system.leads("twice")} == {second for _, second in phones.values()}
+
+
+def say_twice(file: Path) -> tuple[bytes, dict[str, tuple[str, str]]]:
+    """A Texas sample whose rows come a second time with other phones; both phones of each key, in order."""
+    one = VENDORS["texas"]
+    with file.open(encoding=BYTES_AS_TEXT, newline="") as lines:
+        header, *rows = csv.reader(lines)
+    out = io.StringIO(newline="")
+    writer = csv.writer(out)
+    writer.writerows([header, *rows])
+    phones: dict[str, tuple[str, str]] = {}
+    for row in rows:
+        first = row[one.phone_column].replace("-", "")
+        second = first[:-1] + str((int(first[-1]) + 1) % 10)
+        phones[row[one.key_column]] = (first, second)
+        writer.writerow([*row[: one.phone_column], second, *row[one.phone_column + 1 :]])
+    return out.getvalue().encode(BYTES_AS_TEXT), phones
 
 
 async def test_a_paused_worker_that_wakes_up_as_a_zombie_commits_nothing(system: System, tmp_path: Path) -> None:

@@ -19,10 +19,11 @@ from leadstream.sources import SourceConfig, load_sources
 from processors.breaker import judged
 from processors.change_state import PROGRESS_KEY, PartitionState
 from processors.changes import BatchChanges, EndedLoad
+from processors.content import Body
 from processors.envelope import EnvelopeEncoder
 from processors.forgetting import erase
 from processors.mapping_guard import by_load
-from processors.progress import NO_OFFSET, Body, Counts
+from processors.progress import NO_OFFSET, Counts
 from processors.raw_rows import RowReaders
 from producer.raw_output import encode_row, end_headers, load_headers, raw_schema, row_headers
 from producer.splitter import Column
@@ -176,6 +177,8 @@ class Lane:
     canonical: list[bytes | None] = field(default_factory=list)
     sent: list[Sent | None] = field(default_factory=list)
     """The same, decoded; ``None`` is a tombstone."""
+    sent_at_once: list[int] = field(default_factory=list)
+    """How many change records each transaction had."""
     changelog: dict[bytes, bytes] = field(default_factory=dict)
     dead_letters: list[tuple[str, str]] = field(default_factory=list)
     """Key and code of the first reason."""
@@ -185,6 +188,8 @@ class Lane:
     readers: Readers = field(default_factory=Readers)
     commands: int = 0
     """How many came."""
+    dies_while_it_releases: bool = False
+    """Whether a successor takes over between the transactions in which parked changes go out."""
     is_lead_known: bool = True
     """Whether what an updated or deleted lead was before can be read."""
 
@@ -198,16 +203,28 @@ class Lane:
         self.raw += [replace(message, offset=len(self.raw) + at) for at, message in enumerate(messages)]
 
     def work(self, size: int | None = None) -> None:
-        """One batch of up to ``size`` messages, committed."""
+        """One batch of up to ``size`` messages, committed: in several transactions when it ends a file for whose end
+        much has waited.
+        """
+        left = self.work_once(size)
+        while left:
+            if self.dies_while_it_releases:
+                self.restart()
+            left = self.work_once(left)
+
+    def work_once(self, size: int | None = None) -> int:
+        """The first transaction of such a batch; gives how many of its messages are still to be taken."""
         messages: Sequence[Message] = self._next(size)
         if self.config.hold_dead_letters:
             messages = by_load(messages)[0]
         outcome = self._outcome()
-        outcome.take(messages)
+        rest_from = outcome.take(messages)
+        left = 0 if rest_from is None else len(messages) - messages.index(rest_from)
         outcome = judged(outcome)
         if not self.state.is_rewound:
-            self.next_offset += len(messages)
+            self.next_offset += len(messages) - left
         self._write(outcome)
+        return 0 if self.state.is_rewound else left
 
     def load(self, *files: File, batch: int | None = None) -> Step:
         """Send loads and take them in batches of ``batch``; gives the last step."""
@@ -308,6 +325,7 @@ class Lane:
                 before = _decode_lead(value)
                 change.previous = {name: before[name] for name in records.lead_fields()}
         outcome.finish()
+        self.sent_at_once.append(len(outcome.changes))
         offsets = []
         envelopes = EnvelopeEncoder(SOURCE, 0, datetime.now(UTC))
         for change in outcome.changes:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
+from processors.changes import MAX_RELEASED
 from processors.progress import Counts
 from tests.unit.changing import BAD, DAMAGED, MANGLED, File, Lane, Message, Step
 from tests.unit.lead_model import Model, check_stream
@@ -69,6 +71,10 @@ class ChangeDetection(RuleBasedStateMachine):
     @rule(size=st.integers(1, 12))
     def a_batch_is_lost_and_a_successor_takes_over(self, size: int) -> None:
         self.lane.crash(size)
+
+    @rule(dies=st.booleans())
+    def successors_take_over_while_parked_changes_go_out(self, dies: bool) -> None:
+        self.lane.dies_while_it_releases = dies
 
     @precondition(lambda self: self.lane.steps)
     @rule(kind=st.sampled_from(["approve", "reject"]), which=st.integers(0, 20))
@@ -150,6 +156,10 @@ def _compare(step: Step, wanted: Counts) -> None:
         assert got.updated == wanted.updated
 
 
-def test_whatever_comes_the_lane_does_what_the_model_does() -> None:
-    """Counts add up, nothing is lost or sent twice, order never goes back, whatever is cut or crashes where."""
+@pytest.mark.parametrize("at_once", [1, 2, MAX_RELEASED])
+def test_whatever_comes_the_lane_does_what_the_model_does(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counts add up, nothing is lost or sent twice, order never goes back, whatever is cut or crashes where; also when
+    what waited for the end of a file goes out in many transactions.
+    """
+    monkeypatch.setattr("processors.changes.MAX_RELEASED", at_once)
     run_state_machine_as_test(ChangeDetection, settings=SETTINGS)
