@@ -64,8 +64,11 @@ class Health:
             found[dependency] = max(found.get(dependency, 0.0), now - since)
         return found
 
-    def waits_for(self) -> list[str]:
-        """Everything that keeps the process from being ready, in words; empty when it is ready."""
+    def waits_for(self, *, besides: str | None = None) -> list[str]:
+        """Everything that keeps the process from being ready, in words; empty when it is ready.
+
+        ``besides``: a part that is not looked at.
+        """
         now = self._clock()
         reasons = [f"{dependency}, away for {seconds:.0f} s" for dependency, seconds in self.outages().items()]
         if stuck := self.stuck_seconds():
@@ -74,6 +77,8 @@ class Health:
         if not expected:
             reasons.append("the first step of its start")
         for part, since in expected.items():
+            if part == besides:
+                continue
             if part not in turned:
                 reasons.append(f"{part}, starting for {now - since:.0f} s")
             elif now - turned[part] > STALE_AFTER_SECONDS:

@@ -23,13 +23,14 @@ class Standstill:
         self._checks = 0
         self._reached: object = None
 
-    def check(self, *, at_work: bool, outage: bool, reached: object) -> bool:
+    def check(self, *, at_work: bool, others_wait: bool, reached: object) -> bool:
         """To be called every ``CHECK_SECONDS``; whether the limit has been reached, once each time it has.
 
-        ``at_work``: Faust folds steps. ``outage``: something is waited for that is away. ``reached``: how far Faust
-        has come on its way back, whatever tells one place from another.
+        ``at_work``: Faust folds steps. ``others_wait``: the rest of the process is not ready either (a part is away,
+        a lane reads back its state). ``reached``: how far Faust has come on its way back, whatever tells one place
+        from another.
         """
-        if at_work or outage or reached != self._reached:
+        if at_work or others_wait or reached != self._reached:
             self._checks, self._reached = 0, reached
             return False
         self._checks += 1

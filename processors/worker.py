@@ -157,7 +157,8 @@ class ReceiptsApp(faust.App):
                 at_work, generation = tables.actives_ready, self.consumer_generation_id
                 if at_work:
                     HEALTH.turned(HEALTH_PART)
-                stands = standstill.check(at_work=at_work, outage=bool(HEALTH.outages()), reached=generation)
+                others_wait = bool(HEALTH.waits_for(besides=HEALTH_PART))
+                stands = standstill.check(at_work=at_work, others_wait=others_wait, reached=generation)
                 if stands and await _kafka_answers(conf):
                     seconds = round(CHECK_SECONDS * LIMIT_CHECKS)
                     logger.error("receipts_stuck", seconds=seconds)

@@ -144,7 +144,13 @@ class Registry:
     async def set_compatibility(self, subject: str, level: str) -> None:
         """Set which changes the subject accepts, e.g. ``FULL_TRANSITIVE``."""
         with self._errors_translated(f"subject {subject}"):
-            await self._client.set_compatibility(subject, level)
+            try:
+                await self._client.set_compatibility(subject, level)
+            except SchemaRegistryError as exc:
+                if exc.http_status_code != HTTP_CONFLICT:
+                    raise
+                # Another worker sets the subject's first level in this moment; now there is one, which can be changed.
+                await self._client.set_compatibility(subject, level)
 
     @contextlib.contextmanager
     def _errors_translated(self, what: str) -> Iterator[None]:

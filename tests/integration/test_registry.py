@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator
 
@@ -120,3 +121,16 @@ async def test_bytes_that_are_no_record_are_a_bad_record(registry: Registry, sub
         assert caught.value.code == "undecodable"
     with pytest.raises(BadRecordError, match="does not fit"):
         encoder.encode({"phone": 3})
+
+
+async def test_workers_that_start_at_once_all_set_the_level_of_a_new_subject(stack: Stack) -> None:
+    """The registry refuses whoever comes second in the same moment; to that one it is set all the same."""
+    clients = [Registry(RegistrySettings(url=stack.environment["SCHEMA_REGISTRY_URL"])) for _ in range(4)]
+    for _ in range(5):
+        subject = f"{uuid.uuid4().hex}-value"
+        await clients[0].register(subject, schema("A"))
+        await asyncio.gather(*(client.set_compatibility(subject, "FULL_TRANSITIVE") for client in clients))
+        with pytest.raises(FatalError):
+            await clients[0].register(subject, {**schema("A"), "fields": [{"name": "other", "type": "string"}]})
+    for client in clients:
+        await client.close()

@@ -54,6 +54,7 @@ def test_a_process_is_not_ready_before_each_of_its_parts_has_turned(judged: Heal
     judged.expect("lane 1")
     judged.turned("lane 1")
     assert judged.waits_for() == ["lane 0, starting for 0 s"]
+    assert judged.waits_for(besides="lane 0") == []
     judged.turned("lane 0")
     assert judged.waits_for() == []
 

@@ -6,8 +6,8 @@ from leadstream.stack.supervisor import HEALTHY_AFTER_SECONDS
 from processors.standstill import CHECK_SECONDS, LIMIT_CHECKS, Standstill
 
 
-def _checks(standstill: Standstill, times: int, *, outage: bool = False, reached: object = 0) -> list[bool]:
-    return [standstill.check(at_work=False, outage=outage, reached=reached) for _ in range(times)]
+def _checks(standstill: Standstill, times: int, *, others_wait: bool = False, reached: object = 0) -> list[bool]:
+    return [standstill.check(at_work=False, others_wait=others_wait, reached=reached) for _ in range(times)]
 
 
 def test_a_recovery_that_comes_no_further_is_told_when_the_limit_is_reached_and_again_after_another() -> None:
@@ -22,7 +22,7 @@ def test_work_begins_the_count_anew() -> None:
     standstill = Standstill()
     for _ in range(3):
         assert not any(_checks(standstill, LIMIT_CHECKS - 1))
-        assert not standstill.check(at_work=True, outage=False, reached=0)
+        assert not standstill.check(at_work=True, others_wait=False, reached=0)
 
 
 def test_a_long_recovery_that_gets_on_is_left_alone() -> None:
@@ -35,7 +35,7 @@ def test_what_waits_for_a_part_that_is_away_does_not_stand_still() -> None:
     """A new process would wait as well; when the part is back, Faust has the whole time to find its way."""
     standstill = Standstill()
     assert not any(_checks(standstill, LIMIT_CHECKS - 1))
-    assert not any(_checks(standstill, 5 * LIMIT_CHECKS, outage=True))
+    assert not any(_checks(standstill, 5 * LIMIT_CHECKS, others_wait=True))
     assert _checks(standstill, LIMIT_CHECKS) == [False] * (LIMIT_CHECKS - 1) + [True]
 
 
