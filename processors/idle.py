@@ -18,7 +18,10 @@ from leadstream import kafka
 from leadstream.settings import KafkaSettings
 
 IDLE_AFTER_SECONDS = 2.0
-LONG_POLL_MILLISECONDS = 5_000
+LONG_POLL_SECONDS = 2.0
+PAUSED_AFTER_SECONDS = IDLE_AFTER_SECONDS + LONG_POLL_SECONDS + 1.0
+"""A long poll that is under way does not know a partition that has just become idle; until it ends, both consumers read
+it, else what comes there in the meantime would wait for that."""
 SMALLEST_FETCH_BYTES = 1
 """The broker gives the first batch of one partition whatever its size: enough to know that something is there."""
 
@@ -31,11 +34,12 @@ class IdlePartitions:
         self._watch = kafka.consumer(
             settings,
             group_id=None,
-            fetch_max_wait_ms=LONG_POLL_MILLISECONDS,
+            fetch_max_wait_ms=int(LONG_POLL_SECONDS * 1_000),
             max_partition_fetch_bytes=SMALLEST_FETCH_BYTES,
         )
-        self._busy_until: dict[TopicPartition, float] = {}
-        """The partitions that are read."""
+        self._heard_at: dict[TopicPartition, float] = {}
+        """The partitions that are read, and when they last gave something."""
+        self._watched: set[TopicPartition] = set()
         self._watching: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -51,15 +55,20 @@ class IdlePartitions:
         self._watch.assign(list(next_offsets))
         for where, offset in next_offsets.items():
             self._watch.seek(where, offset)  # else it would ask the broker for one
-            self._watch.pause(where)
-        self._busy_until.clear()
+        self._watch.pause(*next_offsets)
+        self._watched.clear()
+        self._heard_at.clear()
         self.heard(next_offsets)
         if self._watching is None:
             self._watching = asyncio.create_task(self._wake())
 
     def heard(self, partitions: Iterable[TopicPartition]) -> None:
         """Something came of these just now."""
-        self._busy_until |= dict.fromkeys(partitions, time.monotonic() + IDLE_AFTER_SECONDS)
+        for where in partitions:
+            self._heard_at[where] = time.monotonic()
+            if where in self._watched:
+                self._watched.remove(where)
+                self._watch.pause(where)
 
     def rest(self, next_offsets: Mapping[TopicPartition, int]) -> None:
         """Read no more of where nothing came for a while. ``next_offsets``: what has not been taken yet.
@@ -70,11 +79,16 @@ class IdlePartitions:
         if self._watching is not None and self._watching.done():
             self._watching.result()
         now = time.monotonic()
-        for where in [where for where, until in self._busy_until.items() if until <= now]:
-            del self._busy_until[where]
-            self._consumer.pause(where)
-            self._watch.seek(where, next_offsets[where])
-            self._watch.resume(where)
+        for where, heard_at in list(self._heard_at.items()):
+            if now - heard_at < IDLE_AFTER_SECONDS:
+                continue
+            if where not in self._watched:
+                self._watched.add(where)
+                self._watch.seek(where, next_offsets[where])
+                self._watch.resume(where)
+            elif now - heard_at >= PAUSED_AFTER_SECONDS:
+                del self._heard_at[where]
+                self._consumer.pause(where)
 
     async def stop(self) -> None:
         """Let go of the connection."""
@@ -85,7 +99,7 @@ class IdlePartitions:
 
     async def _wake(self) -> None:
         while True:
-            for where in await self._watch.getmany(timeout_ms=LONG_POLL_MILLISECONDS):
-                self._watch.pause(where)
+            # One record says enough, and the rest of its batch need not be looked at.
+            for where in await self._watch.getmany(timeout_ms=int(LONG_POLL_SECONDS * 1_000), max_records=1):
                 self._consumer.resume(where)
                 self.heard([where])

@@ -61,6 +61,7 @@ async def settings(stack: Stack) -> KafkaSettings:
 async def reader(settings: KafkaSettings, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Reader]:
     """Of some topics with nothing in them."""
     monkeypatch.setattr(idle, "IDLE_AFTER_SECONDS", 0.5)
+    monkeypatch.setattr(idle, "PAUSED_AFTER_SECONDS", idle.LONG_POLL_SECONDS + 1.0)
     names = [f"idle{uuid.uuid4().hex[:8]}" for _ in range(SOURCES)]
     await kafka.ensure_topics(settings, [Topic(name, 1, None) for name in names])
     reading = Reader(settings, [TopicPartition(name, 0) for name in names])
@@ -85,6 +86,21 @@ async def test_what_comes_into_an_idle_partition_is_read_and_the_others_stay_idl
         await reader.read_until(lambda wanted=value: reader.got[-1:] == [wanted])
         assert reader.consumer.paused() == set(others)
         await reader.read_until(lambda: reader.consumer.paused() == places)
+    assert reader.got == [b"one", b"two"]
+    await producer.close()
+
+
+async def test_a_partition_is_read_until_the_long_poll_knows_it(settings: KafkaSettings, reader: Reader) -> None:
+    """What comes just when it has become idle does not wait for the end of the poll that is under way."""
+    first = min(reader.next_offsets)
+    producer = TransactionalProducer(settings, first.topic)
+    await producer.start()
+    for value in (b"one", b"two"):
+        await reader.read_until(lambda: first in reader.idle._watched)
+        assert first not in reader.consumer.paused()
+        await _send(producer, first, value)
+        await reader.read_until(lambda wanted=value: reader.got[-1:] == [wanted])
+        assert first not in reader.idle._watched
     assert reader.got == [b"one", b"two"]
     await producer.close()
 
