@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections import Counter
 
 from leadstream.alerts import percent
-from processors.changes import BatchChanges, EndedLoad
-from processors.progress import ActiveLoad, Counts
+from processors.changes import BatchChanges
+from processors.progress import ActiveLoad, Counts, EndedLoad
 
 MIN_ROWS = 100
 """Before so many rows of a load were looked at in a partition, or all, their failures say too little."""

@@ -6,8 +6,8 @@ the same code answers a dry run.
 
 Of several good rows with one key in a file the last decides. A row whose key is known to stand there more than once
 (from an earlier row, or from an earlier file) is therefore parked until the file's end, and a file that is put again
-sends nothing, wherever its messages are cut into batches. When more are parked than go out at once, they go out batch
-by batch, and the message that ends the file is taken with the last.
+sends nothing, wherever its messages are cut into batches. When more are parked, or are to be deleted, than go out at
+once, they go out batch by batch, and the message that ends the file is taken with the last.
 """
 
 from __future__ import annotations
@@ -23,38 +23,24 @@ from leadstream.errors import BadRecordError
 from leadstream.sources import SourceConfig
 from processors.change_state import LeadEntry, PartitionState
 from processors.content import encode_body, fingerprint, hash_body
-from processors.progress import NO_OFFSET, ActiveLoad, Change, Counts, Fate
+from processors.progress import (
+    NO_OFFSET,
+    ActiveLoad,
+    Change,
+    Counts,
+    DeadLetter,
+    EndedLoad,
+    Fate,
+    is_complete,
+    reasons_to_hold,
+)
 from processors.raw_rows import RowReader, RowReaders
 from schemas import headers, records
 from schemas.codec import FRAME_BYTES
 from schemas.headers import Kind, Reason, Stage
 
 MAX_RELEASED = 2_000
-"""As many parked changes are sent at once, at the end of a file: as many as a poll gives rows by default."""
-
-
-@dataclass(frozen=True)
-class DeadLetter:
-    """A raw message that failed, with everything that is wrong with it."""
-
-    message: Any
-    stage: Stage
-    reasons: list[Reason]
-    mapping_version: str
-
-
-@dataclass(frozen=True)
-class EndedLoad:
-    """A load that came to its end marker in this partition, or what a command asked for and is done."""
-
-    load: ActiveLoad
-    counts: Counts
-    reason: str
-    mapping_version: str
-    step: str = "mapped"
-    command_id: str = ""
-    """The command that asked for it; of a replay, what kind it is."""
-    notes: tuple[str, ...] = ()
+"""As many parked changes, or deletes, are sent at once at a file's end: as many as a poll gives rows by default."""
 
 
 class Difference(enum.Enum):
@@ -197,7 +183,7 @@ class BatchChanges:
                 reason = Reason("", "undecodable", "the message has not the headers of a row")
                 self._refuse(message, Stage.DECODE, [reason])
             elif values[headers.KIND] != Kind.RESTORED:
-                if self._release_some(values):
+                if self._release_some(values) or self._delete_some(message, values):
                     return message
                 self._take(message, values)
         return None
@@ -220,6 +206,9 @@ class BatchChanges:
             if active is not None:
                 self._leave(active, is_newest_word=False)
             active = ActiveLoad.from_headers(values, message.offset, self.state.newest_complete)
+            if active.load_id == self.state.resume_load:
+                # Also when there is nothing to look at again: of a file without rows here, parts of the end went out.
+                active.counts = replace(self.state.resume_counts)
             self.state.active = active
         return active
 
@@ -386,19 +375,10 @@ class BatchChanges:
         change.load.counts.sent += 1
 
     def _end(self, message: Any, values: dict[str, str], load: ActiveLoad) -> None:
-        complete = values.get(headers.STATUS) == "complete" and values.get(headers.REFRESH) == "complete"
-        reasons = [values[headers.HOLD]] if values.get(headers.HOLD) else []
-        self._leave(load, is_newest_word=complete)
-        if complete and not load.is_stale:
-            rows = int(values[headers.ROWS])
-            if load.rows_looked_at != rows:
-                reasons.append(
-                    f"of {rows} rows in this partition only {load.rows_looked_at} were there to be looked at"
-                )
-            for key in dict.fromkeys(chain(self.state.live_keys(), self.entries)):
-                known = self._known(key)
-                if key in load.seen or known is None or known.deleted or known.load_seq >= load.load_seq:
-                    continue
+        reasons = reasons_to_hold(values, load)
+        self._leave(load, is_newest_word=is_complete(values))
+        if is_complete(values) and not load.is_stale:
+            for key, known in self._absent(load):
                 if reasons:
                     load.counts.deletes_held += 1
                     self.entries[key] = known._replace(held_by=load.load_id)
@@ -407,6 +387,33 @@ class BatchChanges:
             self.state.newest_complete = load.load_seq
         self.ended.append(EndedLoad(load, load.counts, "; ".join(reasons), self.source.version))
         self.state.active = None
+
+    def _delete_some(self, message: Any, values: dict[str, str]) -> bool:
+        """Whether ``message`` ends a load that deletes more leads than are sent at once; if so, a part of them is.
+
+        What each was before is read for it: all at once, a file with other keys than the last would cost gigabytes.
+        """
+        if not is_complete(values):
+            return False
+        load = self._load_of(message, values)
+        most = len(self.state) + len(self.entries) - len(load.seen)
+        if most <= MAX_RELEASED or load.is_stale or reasons_to_hold(values, load):
+            return False
+        load.absent = load.absent or [key for key, _known in self._absent(load)]
+        if len(load.absent) <= MAX_RELEASED:
+            load.absent.clear()
+            return False
+        for key, known in self._absent(load, load.absent[-MAX_RELEASED:]):
+            self._delete(key, known, load, message.offset)
+        del load.absent[-MAX_RELEASED:]
+        return True
+
+    def _absent(self, load: ActiveLoad, keys: Iterable[bytes] = ()) -> Iterator[tuple[bytes, LeadEntry]]:
+        """The leads (of ``keys``, else of all) that the file does not have."""
+        for key in keys or dict.fromkeys(chain(self.state.live_keys(), self.entries)):
+            known = self._known(key)
+            if key not in load.seen and known is not None and not known.deleted and known.load_seq < load.load_seq:
+                yield key, known
 
     def _leave(self, load: ActiveLoad, *, is_newest_word: bool) -> None:
         """No more rows of the load come now. Send what waits for that.

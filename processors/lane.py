@@ -31,13 +31,14 @@ from leadstream.sources import SourceCatalog, SourceConfig
 from leadstream.transaction import Record, TransactionalProducer
 from processors import breaker
 from processors.change_state import PROGRESS_KEY, PartitionState
-from processors.changes import BatchChanges, DeadLetter, EndedLoad
+from processors.changes import BatchChanges
 from processors.envelope import EnvelopeEncoder
 from processors.forgetting import erase
 from processors.idle import IdlePartitions
 from processors.lane_replays import LaneReplays
 from processors.mapping_guard import MappingGuard, by_load, live_messages
 from processors.previous import add_previous
+from processors.progress import DeadLetter, EndedLoad
 from processors.raw_rows import RowReaders
 from processors.replay import ReplayChanges, SettledLetter
 from schemas import headers, topics

@@ -15,10 +15,10 @@ from leadstream.retry import forever
 from leadstream.settings import Settings
 from leadstream.sources import SourceConfig
 from processors.change_state import PartitionState
-from processors.changes import BatchChanges, EndedLoad
+from processors.changes import BatchChanges
 from processors.open_letters import RawMessage, raw_message_of
 from processors.previous import read_records
-from processors.progress import ActiveLoad, Counts
+from processors.progress import ActiveLoad, Counts, EndedLoad
 from processors.raw_rows import RowReaders
 from processors.replay_run import ReplayRun, open_run
 from processors.replay_state import RETRY, Phase, Replay

@@ -7,9 +7,11 @@ import itertools
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from processors.content import FINGERPRINT_BYTES, HASH_BYTES, Body, decode_body
 from schemas import headers
+from schemas.headers import Reason, Stage
 from schemas.receipts import COUNTS
 
 NO_OFFSET = -1
@@ -174,6 +176,8 @@ class ActiveLoad:
     seen: dict[bytes, Fate] = field(default_factory=dict)
     """Keys that stand in the file."""
     parked: ParkedChanges = field(default_factory=ParkedChanges)
+    absent: list[bytes] = field(default_factory=list)
+    """Keys of leads that are still to be deleted, while its end deletes more than are sent at once."""
 
     @classmethod
     def from_headers(cls, values: dict[str, str], offset: int, newest_complete: int) -> ActiveLoad:
@@ -188,3 +192,42 @@ class ActiveLoad:
             first_offset=offset,
             is_stale=load_seq < newest_complete,
         )
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """A raw message that failed, with everything that is wrong with it."""
+
+    message: Any
+    stage: Stage
+    reasons: list[Reason]
+    mapping_version: str
+
+
+@dataclass(frozen=True)
+class EndedLoad:
+    """A load that came to its end marker in this partition, or what a command asked for and is done."""
+
+    load: ActiveLoad
+    counts: Counts
+    reason: str
+    mapping_version: str
+    step: str = "mapped"
+    command_id: str = ""
+    """The command that asked for it; of a replay, what kind it is."""
+    notes: tuple[str, ...] = ()
+
+
+def is_complete(values: dict[str, str]) -> bool:
+    """Whether a message with these headers ends a load that names every lead there is."""
+    return values.get(headers.STATUS) == "complete" and values.get(headers.REFRESH) == "complete"
+
+
+def reasons_to_hold(values: dict[str, str], load: ActiveLoad) -> list[str]:
+    """Why leads that are absent from a load with this end are not to be deleted; none: they are."""
+    reasons = [values[headers.HOLD]] if values.get(headers.HOLD) else []
+    if is_complete(values) and not load.is_stale:
+        rows = int(values[headers.ROWS])
+        if load.rows_looked_at != rows:
+            reasons.append(f"of {rows} rows in this partition only {load.rows_looked_at} were there to be looked at")
+    return reasons

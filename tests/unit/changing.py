@@ -18,12 +18,12 @@ from leadstream.partitioning import lead_key
 from leadstream.sources import SourceConfig, load_sources
 from processors.breaker import judged
 from processors.change_state import PROGRESS_KEY, PartitionState
-from processors.changes import BatchChanges, EndedLoad
+from processors.changes import BatchChanges
 from processors.content import Body
 from processors.envelope import EnvelopeEncoder
 from processors.forgetting import erase
 from processors.mapping_guard import by_load
-from processors.progress import NO_OFFSET, Counts
+from processors.progress import NO_OFFSET, Counts, EndedLoad
 from processors.raw_rows import RowReaders
 from producer.raw_output import encode_row, end_headers, load_headers, raw_schema, row_headers
 from producer.splitter import Column
