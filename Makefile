@@ -4,7 +4,6 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-CODE := leadstream producer processors schemas sink tests
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-long test-apart test-doors test-container faults soak fuzz check format lock up down clean \

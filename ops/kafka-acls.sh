@@ -43,7 +43,7 @@ acls --allow-principal "$PROCESSORS" --operation Read --operation Write --topic 
 acls --allow-principal "$PROCESSORS" --operation Read --operation Write --topic leads.dlq
 # approvals, replays, retries
 acls --allow-principal "$PROCESSORS" --operation Read --topic leads.commands
-# the receipts, folded by Faust
+# the receipts, folded and read back
 acls --allow-principal "$PROCESSORS" --operation Read --operation Write --topic leads.receipts
 # alerts
 acls --allow-principal "$PROCESSORS" --operation Write --topic leads.alerts

@@ -71,10 +71,7 @@ def fold_receipts(app: faust.App, dead_letter_rate: Callable[[str], float | None
         return encoders[topic]
 
     def raw_topic(name: str) -> Any:
-        return app.topic(
-            name, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw",
-            partitions=conf.topics.lanes,
-        )  # fmt: skip
+        return app.topic(name, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
 
     alerts, output = raw_topic(topics.ALERTS), raw_topic(topics.RECEIPTS)
 

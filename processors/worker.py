@@ -147,7 +147,7 @@ class ReceiptsApp(faust.App):
     async def _watch_faust(self, conf: KafkaSettings) -> None:
         """End the process when Faust does not come back to its work although Kafka is there.
 
-        What it has missed is still on Kafka, and a new process begins with the recovery anew.
+        What it has missed is still on Kafka, and a new process goes on from what was committed.
         """
         standstill, tables = Standstill(), cast(Any, self.tables)
         HEALTH.expect(HEALTH_PART)
@@ -158,7 +158,7 @@ class ReceiptsApp(faust.App):
                 if at_work:
                     HEALTH.turned(HEALTH_PART)
                 others_wait = bool(HEALTH.waits_for(besides=HEALTH_PART))
-                stands = standstill.check(at_work=at_work, others_wait=others_wait, reached=generation)
+                stands = standstill.check(at_work=at_work, others_wait=others_wait, generation=generation)
                 if stands and await _kafka_answers(conf):
                     seconds = round(CHECK_SECONDS * LIMIT_CHECKS)
                     logger.error("receipts_stuck", seconds=seconds)
@@ -183,8 +183,6 @@ def faust_app() -> faust.App:
         APP_ID,
         broker=[f"kafka://{server}" for server in conf.kafka.bootstrap_servers.split(",")],
         broker_credentials=credentials,
-        store="memory://",
-        topic_partitions=conf.topics.lanes,
         topic_allow_declare=False,
         topic_disable_leader=True,
         consumer_auto_offset_reset="earliest",

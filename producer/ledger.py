@@ -81,6 +81,7 @@ class Ledger:
         before = self._entries.get(entry.load_id)
         if before is not None and before.source != entry.source:  # its prefix has another source now
             del self._of_source[before.source][entry.load_id]
+            self._under_way[before.source].discard(entry.load_id)
         self._entries[entry.load_id] = self._of_source[entry.source][entry.load_id] = entry
         if entry.status == "splitting":
             self._under_way[entry.source].add(entry.load_id)

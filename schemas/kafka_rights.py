@@ -61,7 +61,7 @@ RIGHTS: dict[str, tuple[Right, ...]] = {
         _topic(topics.LOADS, "READ", "WRITE", why="the steps of a load"),
         _topic(topics.DEAD_LETTERS, "READ", "WRITE", why="rows that fail, and are tried again"),
         _topic(topics.COMMANDS, "READ", why="approvals, replays, retries"),
-        _topic(topics.RECEIPTS, "READ", "WRITE", why="the receipts, folded by Faust"),
+        _topic(topics.RECEIPTS, "READ", "WRITE", why="the receipts, folded and read back"),
         _topic(topics.ALERTS, "WRITE", why="alerts"),
         _group("leadstream-processors-lanes", "shares the lanes"),
         _group("leadstream-processors", "how far the raw topics are read"),

@@ -12,7 +12,7 @@ import itertools
 import struct
 import textwrap
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from typing import Any
 
 from leadstream.errors import BadRecordError
@@ -144,11 +144,6 @@ def text(value: str) -> bytes:
     """The COPY field of a text."""
     data = value.encode()
     return _length(len(data)) + data
-
-
-def moment_of(field: bytes) -> datetime:
-    """The moment in a COPY field of type timestamptz."""
-    return EPOCH + timedelta(microseconds=int.from_bytes(field[4:], signed=True))
 
 
 async def stream(rows: Sequence[bytes]) -> AsyncIterator[bytes]:

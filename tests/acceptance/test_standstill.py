@@ -15,7 +15,7 @@ async def test_a_worker_whose_faust_does_not_come_back_to_its_work_ends_and_says
     """With exit code 1, so that whoever watches it starts it again; until then /readyz names what is missing."""
     await system.logged("process", "row_path_started")
     with monkeypatch.context() as patched:
-        patched.setattr(system, "program", "tests.endless_recovery")
+        patched.setattr(system, "program", "tests.endless_rebalance")
         system.start("process", "endless")
     await system.logged("endless", "row_path_started")
     await asyncio.sleep(1)

@@ -13,7 +13,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import asyncpg
-from libfaketime import get_reload_information
 
 from tests.faults import notices, objects
 from tests.faults.points import POINTS_OF
@@ -234,6 +233,8 @@ async def stop_stage(world: World, name: str) -> None:
 
 def _other_time(seconds: int) -> dict[str, str]:
     """The environment of a process whose time of day is so much off, and nothing else."""
+    from libfaketime import get_reload_information  # installed on Linux alone
+
     found = {**get_reload_information()[1], "FAKETIME": f"{seconds:+d}s"}
     told = subprocess.run(["date", "+%s"], env=os.environ | found, capture_output=True, check=True).stdout
     assert abs(int(told) - time.time() - seconds) < 10, "no clock can be set off on this machine"

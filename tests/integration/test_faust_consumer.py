@@ -25,29 +25,29 @@ UNDER_WAY_SECONDS = 0.3
 async def test_what_a_fetch_from_before_a_rebalance_reads_after_it_is_not_lost(
     stack: Stack, flow_resumed: bool, still_wanted: bool
 ) -> None:
-    """Faust throws away what it has not asked for, or gets too early; the recovery of its table waited for that."""
+    """Faust throws away what it has not asked for, or gets too early; those steps would never be folded."""
     settings = KafkaSettings(bootstrap_servers=stack.environment["KAFKA_BOOTSTRAP_SERVERS"])
-    changelog = TopicPartition(f"changelog-{uuid.uuid4().hex[:8]}", 0)
-    await kafka.ensure_topics(settings, [Topic(changelog.topic, 1, None)])
+    steps = TopicPartition(f"steps-{uuid.uuid4().hex[:8]}", 0)
+    await kafka.ensure_topics(settings, [Topic(steps.topic, 1, None)])
     async with kafka.producer(settings) as producer:
         for number in range(RECORDS):
-            await producer.send_and_wait(changelog.topic, b"%d" % number)
+            await producer.send_and_wait(steps.topic, b"%d" % number)
     faust = SimpleNamespace(flow_active=True)
     thread: Any = CommittedConsumerThread.__new__(CommittedConsumerThread)
     thread.consumer = faust
-    wanted = {changelog}
+    wanted = {steps}
     async with kafka.consumer(settings, group_id=None) as consumer:
-        consumer.assign([changelog])
-        await consumer.seek_to_end(changelog)
+        consumer.assign([steps])
+        await consumer.seek_to_end(steps)
         under_way = asyncio.create_task(thread._fetch_records(consumer, wanted, FETCH_SECONDS, 100))
         await asyncio.sleep(UNDER_WAY_SECONDS)
-        # As Faust does it: no flow, no partitions; then the recovery seeks to the changelog's start.
+        # As Faust does it: no flow, no partitions; then it seeks to where the group has committed.
         faust.flow_active = flow_resumed
         if not still_wanted:
             wanted.clear()
-        consumer.seek(changelog, 0)
+        consumer.seek(steps, 0)
         assert await under_way == {}
         faust.flow_active = True
-        wanted.add(changelog)
+        wanted.add(steps)
         found = await thread._fetch_records(consumer, wanted, FETCH_SECONDS, 100)
-        assert [record.offset for record in found[changelog]] == list(range(RECORDS))
+        assert [record.offset for record in found[steps]] == list(range(RECORDS))

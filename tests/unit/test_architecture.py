@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import gc
+import re
 import subprocess
 from pathlib import Path
 
@@ -74,5 +75,8 @@ def test_the_locks_pin_every_dependency_by_hash_and_name_no_host(name: str) -> N
 def test_make_help_lists_every_target() -> None:
     """Who types make sees what there is."""
     shown = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    for target in ("install", "demo", "test", "check", "up", "down", "help"):
-        assert f"make {target}" in shown
+    declared = re.search(r"^\.PHONY: ((?:.*\\\n)*.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    targets = declared[1].replace("\\", " ").split() if declared else []
+    assert "install" in targets and "bench-lock" in targets
+    for target in targets:
+        assert f"make {target} " in shown, target

@@ -12,9 +12,11 @@ from typing import Any
 import promql_parser
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from pydantic import SecretStr
+from pydantic_settings import BaseSettings
 from ruamel.yaml import YAML
 
-from leadstream import metrics
+from leadstream import metrics, settings
 from tests.system import ROOT
 
 YAML_READER = YAML(typ="safe")
@@ -25,6 +27,8 @@ PANELS = {panel["title"]: panel for panel in DASHBOARD["panels"] if panel["type"
 STAGES = {"producer", "processors", "sink"}
 DURATION = re.compile(r"(\d+(ms|[smhdwy]))+")
 SCRAPE_LABELS = {"stage", "instance", "job"}
+MAX_ROW_BYTES = 1_048_576
+"""Stands there as 1 MiB."""
 OF_THE_PROCESS = {"process_start_time_seconds", "process_resident_memory_bytes"}
 
 
@@ -165,6 +169,31 @@ def test_every_metric_is_explained_in_the_docs() -> None:
     for name in _labels_by_name():
         if name not in OF_THE_PROCESS:
             assert f"`{re.sub('_(bucket|count|sum)$', '', name)}`" in text, name
+
+
+def test_every_setting_stands_in_the_docs_with_its_default() -> None:
+    """Who sets one up reads the table of docs/operating.md."""
+    rows = [line for line in (ROOT / "docs/operating.md").read_text().splitlines() if line.startswith("| `")]
+    parts = [
+        part for part in vars(settings).values()
+        if isinstance(part, type) and issubclass(part, BaseSettings) and part.__module__ == settings.__name__
+    ]  # fmt: skip
+    assert len(parts) > 5
+    for part in parts:
+        for name, field in part.model_fields.items():
+            if isinstance(field.annotation, type) and issubclass(field.annotation, BaseSettings):
+                continue
+            variable = f"{part.model_config['env_prefix']}{name}".upper()
+            (row,) = [row for row in rows if f"`{variable}`" in row.split("|")[1]]
+            default = field.default
+            if isinstance(default, SecretStr):
+                default = default.get_secret_value()
+            elif isinstance(default, bool):
+                default = str(default).lower()
+            elif isinstance(default, float) and default.is_integer():
+                default = int(default)
+            if default is not None and default != MAX_ROW_BYTES:
+                assert f"`{default}`" in row.split("|")[3], variable
 
 
 def test_prometheus_scrapes_the_ports_that_the_containers_answer_on() -> None:

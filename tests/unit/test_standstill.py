@@ -6,11 +6,11 @@ from leadstream.stack.supervisor import HEALTHY_AFTER_SECONDS
 from processors.standstill import CHECK_SECONDS, LIMIT_CHECKS, Standstill
 
 
-def _checks(standstill: Standstill, times: int, *, others_wait: bool = False, reached: object = 0) -> list[bool]:
-    return [standstill.check(at_work=False, others_wait=others_wait, reached=reached) for _ in range(times)]
+def _checks(standstill: Standstill, times: int, *, others_wait: bool = False, generation: int = 0) -> list[bool]:
+    return [standstill.check(at_work=False, others_wait=others_wait, generation=generation) for _ in range(times)]
 
 
-def test_a_recovery_that_comes_no_further_is_told_when_the_limit_is_reached_and_again_after_another() -> None:
+def test_a_rebalance_without_end_is_told_when_the_limit_is_reached_and_again_after_another() -> None:
     """Whoever is told may find that Kafka does not answer: then it is told again as late as the first time."""
     standstill = Standstill()
     found = _checks(standstill, 2 * LIMIT_CHECKS + 1)
@@ -22,13 +22,13 @@ def test_work_begins_the_count_anew() -> None:
     standstill = Standstill()
     for _ in range(3):
         assert not any(_checks(standstill, LIMIT_CHECKS - 1))
-        assert not standstill.check(at_work=True, others_wait=False, reached=0)
+        assert not standstill.check(at_work=True, others_wait=False, generation=0)
 
 
-def test_a_long_recovery_that_gets_on_is_left_alone() -> None:
-    """However long a changelog is."""
+def test_each_rebalance_begins_the_count_anew() -> None:
+    """However many members come and go."""
     standstill = Standstill()
-    assert not any(found for left in range(3) for found in _checks(standstill, LIMIT_CHECKS, reached=left))
+    assert not any(found for number in range(3) for found in _checks(standstill, LIMIT_CHECKS, generation=number))
 
 
 def test_what_waits_for_a_part_that_is_away_does_not_stand_still() -> None:

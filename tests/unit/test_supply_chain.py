@@ -75,3 +75,13 @@ def test_every_test_that_the_security_page_names_exists() -> None:
         assert re.search(rf"^(async )?def {test}\(", (ROOT / file).read_text(), re.MULTILINE), (file, test)
         found += 1
     assert found > 5
+
+
+@pytest.mark.parametrize("page", ["security.md", "broken-files.md"])
+def test_every_test_that_a_page_names_without_its_file_exists(page: str) -> None:
+    """As above."""
+    code = "\n".join(file.read_text() for file in (ROOT / "tests").rglob("test_*.py"))
+    named = set(re.findall(r"`(?:[\w/.…]+::)?(test_\w+)`", (ROOT / "docs" / page).read_text()))
+    assert len(named) > 5
+    for test in named:
+        assert re.search(rf"^(async )?def {test}\(", code, re.MULTILINE), test

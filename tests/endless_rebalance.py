@@ -1,6 +1,6 @@
-"""A worker whose Faust never comes to the end of a recovery, and who notices within seconds instead of a minute.
+"""A worker whose Faust never comes back from a rebalance, and who notices within seconds instead of a minute.
 
-python -m tests.endless_recovery process
+python -m tests.endless_rebalance process
 """
 
 from __future__ import annotations
@@ -22,5 +22,5 @@ async def _never(_recovery: Recovery, *_arguments: Any, **_options: Any) -> None
 
 if __name__ == "__main__":
     standstill.LIMIT_CHECKS = LIMIT_CHECKS
-    Recovery.on_recovery_completed = _never
+    Recovery._resume_streams = _never
     main()
