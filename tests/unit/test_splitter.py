@@ -5,7 +5,6 @@ from __future__ import annotations
 import codecs
 import gzip
 import tracemalloc
-from pathlib import Path
 
 import pytest
 
@@ -13,10 +12,8 @@ from leadstream.errors import ConfigError
 from producer import splitter as splitter_module
 from producer.split_events import singly
 from producer.splitter import FormatOptions, Header, Row, Rows, Splitter
+from tests.system import VENDOR_DATA
 from tests.unit.splitting import SMALL, SMALL_ROWS, code_of, compressed, damage_of, many_rows, names_of, rows_of, split
-
-REAL_FILES = Path(__file__).parents[3] / "shared" / "data"
-
 
 # --- header ---------------------------------------------------------------------------------------------------------
 
@@ -397,7 +394,7 @@ def test_the_summary_waits_for_the_end() -> None:
 def test_the_real_files_come_out_as_known() -> None:
     """Nevada and Texas whole, Oklahoma with its cut-off last row; where the files are at hand."""
     found = {}
-    for file in sorted(REAL_FILES.glob("*.csv")) if REAL_FILES.is_dir() else ():
+    for file in sorted(VENDOR_DATA.glob("*.csv")) if VENDOR_DATA.is_dir() else ():
         _, summary = split(file.read_bytes())
         found[file.stem.split()[1]] = (summary.rows, summary.damaged, summary.cut_off)
     assert found in ({}, {"Nevada": (100, 0, False), "Oklahoma": (49, 1, True), "Texas": (99, 0, False)})

@@ -15,10 +15,10 @@ from leadstream.sources import SourceConfig, check_sources, load_sources
 from leadstream.text import clean
 from processors.mapping import check_mapping, compile_mapping
 from schemas.records import lead_body_schema
+from tests.system import VENDOR_DATA
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ROOT / "sources"
-REAL_FILES = ROOT.parent / "shared" / "data"
 
 NEVADA: dict[str, str] = {
     "Name": "LITTLE FIRS ACADEMY LLC",
@@ -378,7 +378,7 @@ def test_keys(configs: dict[str, SourceConfig], name: str, row: dict[str, str], 
 )
 def test_real_files_map_whole(configs: dict[str, SourceConfig], name: str, pattern: str, rows: int) -> None:
     """Where the vendors' own files are at hand, every whole row of them is a lead with a key of its own."""
-    for file in REAL_FILES.glob(pattern):
+    for file in VENDOR_DATA.glob(pattern):
         with file.open(encoding="utf-8", newline="") as stream:
             header, *table = csv.reader(stream)
         columns = [cell or f"column_{number}" for number, cell in enumerate(header, 1)]
