@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ssl
 from datetime import datetime
 from typing import Any
@@ -68,6 +69,7 @@ def refusal(error: BaseException, settings: S3Settings) -> ConfigError | None:
 def _moment(value: Any) -> datetime:
     """As botocore reads a time, but those of a listing at once: dateutil's parser took four fifths of its cost."""
     if isinstance(value, str) and value.endswith("Z"):
-        return datetime.fromisoformat(value)
+        with contextlib.suppress(ValueError):
+            return datetime.fromisoformat(value)
     moment: datetime = parse_timestamp(value)
     return moment

@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from faust.exceptions import ProducerSendError
+
+from leadstream import kafka
 from leadstream.alerts import alerts, failed_share
+from leadstream.errors import TransientError
 from leadstream.log import get_logger
+from leadstream.retry import forever
 from schemas.codec import Encoder
 from schemas.receipts import standing
 
@@ -39,5 +44,17 @@ def new_alerts(before: Record | None, after: Record, step: Record, threshold: fl
 async def send_alert(topic: Any, encoder: Encoder, alert: Mapping[str, Any]) -> None:
     """Tell of an alert; returns when ``topic`` (one of Faust's) has it."""
     log.warning("alert", **{name: value for name, value in alert.items() if name != "at"})
-    delivery = await topic.send(key=alert["source"].encode(), value=encoder.encode(dict(alert)))
-    await delivery
+    await sent(topic, alert["source"].encode(), encoder.encode(dict(alert)))
+
+
+async def sent(topic: Any, key: bytes, value: bytes, partition: int | None = None) -> None:
+    """Send a record to a topic of Faust's; returns when Kafka has it, however long it is away. May send it twice."""
+
+    async def send() -> None:
+        try:
+            with kafka.errors_translated():
+                await (await topic.send(key=key, value=value, partition=partition))
+        except ProducerSendError as exc:
+            raise TransientError(f"Kafka did not take a record of {topic.get_topic_name()}: {exc}") from exc
+
+    await forever(send, what="Kafka")

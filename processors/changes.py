@@ -104,6 +104,8 @@ class BatchChanges:
             self.state.active.counts = self.state.resume_counts
             self.state.active.counts_before = replace(self.state.resume_counts)
             self.state.resume_load = ""  # from here on ``active`` says it
+            for change in filter(lambda change: change.has_duplicates, self._ready.values()):
+                self.state.active.parked.put(change)  # a later row of its lead: it waits, whatever the first one says
         self._ready.clear()  # sent before, unless a newer mapping says otherwise: that is for the next file
         self.dead_letters.clear()
 
@@ -206,8 +208,7 @@ class BatchChanges:
             if active is not None:
                 self._leave(active, is_newest_word=False)
             active = ActiveLoad.from_headers(values, message.offset, self.state.newest_complete)
-            if active.load_id == self.state.resume_load:
-                # Also when there is nothing to look at again: of a file without rows here, parts of the end went out.
+            if active.load_id == self.state.resume_load:  # parts of its end went out, and there was nothing before it
                 active.counts = replace(self.state.resume_counts)
             self.state.active = active
         return active

@@ -19,7 +19,7 @@ from leadstream.settings import KafkaSettings
 
 IDLE_AFTER_SECONDS = 2.0
 LONG_POLL_SECONDS = 2.0
-PAUSED_AFTER_SECONDS = IDLE_AFTER_SECONDS + LONG_POLL_SECONDS + 1.0
+BOTH_READ_SECONDS = LONG_POLL_SECONDS + 1.0
 """A long poll that is under way does not know a partition that has just become idle; until it ends, both consumers read
 it, else what comes there in the meantime would wait for that."""
 SMALLEST_FETCH_BYTES = 1
@@ -39,7 +39,7 @@ class IdlePartitions:
         )
         self._heard_at: dict[TopicPartition, float] = {}
         """The partitions that are read, and when they last gave something."""
-        self._watched: set[TopicPartition] = set()
+        self._watched_since: dict[TopicPartition, float] = {}
         self._watching: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -56,7 +56,7 @@ class IdlePartitions:
         for where, offset in next_offsets.items():
             self._watch.seek(where, offset)  # else it would ask the broker for one
         self._watch.pause(*next_offsets)
-        self._watched.clear()
+        self._watched_since.clear()
         self._heard_at.clear()
         self.heard(next_offsets)
         if self._watching is None:
@@ -66,8 +66,7 @@ class IdlePartitions:
         """Something came of these just now."""
         for where in partitions:
             self._heard_at[where] = time.monotonic()
-            if where in self._watched:
-                self._watched.remove(where)
+            if self._watched_since.pop(where, None) is not None:
                 self._watch.pause(where)
 
     def rest(self, next_offsets: Mapping[TopicPartition, int]) -> None:
@@ -82,11 +81,11 @@ class IdlePartitions:
         for where, heard_at in list(self._heard_at.items()):
             if now - heard_at < IDLE_AFTER_SECONDS:
                 continue
-            if where not in self._watched:
-                self._watched.add(where)
+            if where not in self._watched_since:
+                self._watched_since[where] = now
                 self._watch.seek(where, next_offsets[where])
                 self._watch.resume(where)
-            elif now - heard_at >= PAUSED_AFTER_SECONDS:
+            elif now - self._watched_since[where] >= BOTH_READ_SECONDS:
                 del self._heard_at[where]
                 self._consumer.pause(where)
 

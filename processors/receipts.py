@@ -18,7 +18,8 @@ from leadstream.errors import BadRecordError
 from leadstream.log import get_logger
 from leadstream.retry import forever
 from leadstream.settings import KafkaSettings, settings
-from processors.alert_output import new_alerts, send_alert
+from processors.alert_output import new_alerts, send_alert, sent
+from processors.last_words import ending_the_process
 from schemas import records, topics
 from schemas.codec import Decoder, Encoder
 from schemas.receipts import fold
@@ -52,7 +53,7 @@ class KnownReceipts:
         known: dict[bytes, bytes] = {}
         async for batch in read_partition(self._kafka, topics.RECEIPTS, partition):
             known |= {record.key: record.value for record in batch}
-        return known
+        return {load_id: value for load_id, value in known.items() if value is not None}
 
 
 def fold_receipts(app: faust.App, dead_letter_rate: Callable[[str], float | None]) -> None:
@@ -75,30 +76,41 @@ def fold_receipts(app: faust.App, dead_letter_rate: Callable[[str], float | None
 
     alerts, output = raw_topic(topics.ALERTS), raw_topic(topics.RECEIPTS)
 
+    async def receipt_before(known: dict[bytes, bytes], load_id: bytes) -> Any:
+        if load_id not in known:
+            return None
+        try:
+            _schema_id, receipt = await forever(lambda: decoder.decode(known[load_id]), what="the registry")
+        except BadRecordError as exc:  # somebody else has written there
+            logger.error("receipt_undecodable", why=exc.message)
+            return None
+        return receipt
+
+    async def fold_step(event: Any) -> None:
+        load_id, partition = event.key, event.message.partition
+        try:
+            _schema_id, step = await forever(lambda: step_decoder.decode(event.value or b""), what="the registry")
+        except BadRecordError as exc:  # the sink keeps it among the dead letters
+            logger.error("step_undecodable", why=exc.message)
+            return
+        if step["step"] in REPLAY_STEPS:
+            return
+        known = await receipts.of(partition, app.consumer_generation_id)
+        before = await receipt_before(known, load_id)
+        after = fold(before, step)
+        # Before the receipt, which says what was told: an alert may be told twice, never not at all.
+        for alert in new_alerts(before, after, step, dead_letter_rate(step["source"])):
+            await send_alert(alerts, await encoder(topics.ALERTS, "alert"), alert)
+        value = (await encoder(topics.RECEIPTS, "receipt")).encode(after)
+        await sent(output, load_id, value, partition)
+        known[load_id] = value
+
     @app.agent(raw_topic(topics.LOADS))
     async def fold_steps(steps: Any) -> None:
-        """Each step of a load changes its receipt, and may be reason for an alert."""
+        """Each step of a load changes its receipt, and may be reason for an alert.
+
+        A step counts as read whether its folding ends or raises; so what cannot go on ends the process, before that.
+        """
         async for event in steps.events():
-            load_id, partition = event.key, event.message.partition
-            decode = functools.partial(step_decoder.decode, event.value or b"")
-            try:
-                _schema_id, step = await forever(decode, what="the registry")
-            except BadRecordError as exc:  # the sink keeps it among the dead letters
-                logger.error("step_undecodable", why=exc.message)
-                continue
-            if step["step"] in REPLAY_STEPS:
-                continue
-            known = await receipts.of(partition, app.consumer_generation_id)
-            before = None
-            if load_id in known:
-                _schema_id, before = await forever(
-                    functools.partial(decoder.decode, known[load_id]), what="the registry"
-                )
-            after = fold(before, step)
-            # Before the receipt, which says what was told: an alert may be told twice, never not at all.
-            for alert in new_alerts(before, after, step, dead_letter_rate(step["source"])):
-                await send_alert(alerts, await encoder(topics.ALERTS, "alert"), alert)
-            value = (await encoder(topics.RECEIPTS, "receipt")).encode(after)
-            # The step does not count as read before its receipt is out.
-            await (await output.send(key=load_id, value=value, partition=partition))
-            known[load_id] = value
+            with ending_the_process():
+                await fold_step(event)

@@ -9,13 +9,11 @@ exactly-once mode has open defects (faust-streaming issues 177, 323, 517).
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
 from typing import Any, cast
 
 import faust
@@ -28,6 +26,7 @@ from leadstream.health import HEALTH
 from leadstream.kafka_login import connection_options
 from leadstream.retry import forever
 from leadstream.settings import KafkaSettings, log_format, settings
+from processors.last_words import ending_the_process
 from processors.receipts import fold_receipts
 from processors.service import RowPath
 from processors.standstill import CHECK_SECONDS, LIMIT_CHECKS, Standstill
@@ -130,7 +129,7 @@ class ReceiptsApp(faust.App):
 
         The row path does not wait for Faust's own consumer group: after a crash that takes a session timeout.
         """
-        with _last_words():
+        with ending_the_process():
             conf = settings()
             await self.add_async_context(web.answering("processors", conf.http_host, conf.processor.http_port))
             wanted = topics.shared_topics(conf.topics.lanes)
@@ -141,7 +140,7 @@ class ReceiptsApp(faust.App):
         await super().on_first_start()
 
     async def _run_row_path(self) -> None:
-        with _last_words():
+        with ending_the_process():
             await self.row_path.run()
 
     async def _watch_faust(self, conf: KafkaSettings) -> None:
@@ -151,7 +150,7 @@ class ReceiptsApp(faust.App):
         """
         standstill, tables = Standstill(), cast(Any, self.tables)
         HEALTH.expect(HEALTH_PART)
-        with _last_words():
+        with ending_the_process():
             while True:
                 await asyncio.sleep(CHECK_SECONDS)
                 at_work, generation = tables.actives_ready, self.consumer_generation_id
@@ -223,28 +222,9 @@ async def _kafka_answers(conf: KafkaSettings) -> bool:
     return True
 
 
-@contextlib.contextmanager
-def _last_words() -> Iterator[None]:
-    """End the process with one line when its work cannot go on."""
-    try:
-        yield
-    except* LeadstreamError as group:
-        # There is nothing to tidy up: what was not committed is aborted by the lane's next owner. Faust would
-        # print the same error as several pages of tracebacks, and end with exit code 0.
-        log.last_words(str(_first_error(group)))
-        os._exit(1)
-
-
 def _leave() -> None:
     log.get_logger("processors").warning("stopped_without_kafka", seconds=STOP_SECONDS)
     os._exit(1)
-
-
-def _first_error(group: BaseExceptionGroup[LeadstreamError]) -> BaseException:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
 
 
 def _credentials(conf: KafkaSettings) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import time
 from collections.abc import Collection, Iterable
 
@@ -23,6 +22,7 @@ from producer.split import LoadSplit, source_name
 IDLE_SECONDS = 1.0
 FIRST_RETRY_SECONDS = 0.5
 LAST_RETRY_SECONDS = 30.0
+ASK_AGAIN_SECONDS = 5.0
 
 Name = tuple[str, str, str]
 """Bucket, key and version."""
@@ -150,16 +150,19 @@ class ProducerLane:
         """What the ledger knows to be unfinished needs no second notice: neither after a crash nor after a hold."""
         for entry in self._ledger.unfinished():
             version_id = entry.object_version if entry.object_version != entry.etag else None
-            ask = functools.partial(self._context.s3.head, entry.bucket, entry.object_key, version_id)
+            arrival = None
             try:
-                arrival = await forever(ask, what="S3")
+                arrival = await self._context.s3.head(entry.bucket, entry.object_key, version_id)
             except BadRecordError as exc:
                 log.warning("unfinished_object_unreadable", load_id=entry.load_id, source=entry.source, why=str(exc))
+            except TransientError as exc:  # the others of the lane do not wait for this one
+                log.warning("unfinished_object_put_off", load_id=entry.load_id, source=entry.source, why=str(exc))
+                asyncio.get_running_loop().call_later(ASK_AGAIN_SECONDS, self.look_again)
                 continue
             if arrival is None or arrival.etag != entry.etag:
                 if entry.status != "splitting":
                     continue
-                # Gone or overwritten: reading it says so, and the half-split load is ended.
+                # Gone, overwritten or unreadable: reading it says so, and the half-split load is ended.
                 arrival = Arrival(
                     bucket=entry.bucket,
                     key=entry.object_key,

@@ -20,6 +20,8 @@ CONNECT_TIMEOUT_SECONDS = 5
 READ_TIMEOUT_SECONDS = 30
 
 KEY_ERRORS = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "AuthFailure"}
+REFUSED_ERRORS = {"NoSuchBucket", "AccessDenied", "403", "Forbidden", "400", "InvalidRequest"}
+"""What costs one object: a right on it, or an encryption that wants a key of the customer's with each request."""
 GONE_ERRORS = {"NoSuchKey", "NoSuchVersion", "PreconditionFailed", "404", "412"}
 
 
@@ -58,26 +60,27 @@ class S3Input:
         with self._translated():
             await self._client.list_objects_v2(Bucket=self._settings.bucket, MaxKeys=1)
 
-    async def listing(self) -> list[Arrival]:
-        """Every object of the bucket, as it stands now."""
-        arrivals = []
+    async def listing(self, prefix: str = "") -> AsyncGenerator[list[Arrival], None]:
+        """Every object of the bucket (under a prefix), as it stands now, in pages of up to 1,000.
+
+        Raises:
+            TransientError: S3 is away.
+        """
         with self._translated():
-            pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._settings.bucket)
+            pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._settings.bucket, Prefix=prefix)
             async for page in pages:
-                for item in page.get("Contents", ()):
-                    if item["Key"].endswith("/") and item["Size"] == 0:
-                        continue  # what consoles make to show a folder
-                    arrivals.append(
-                        Arrival(
-                            bucket=self._settings.bucket,
-                            key=item["Key"],
-                            etag=item["ETag"].strip('"'),
-                            version_id=None,
-                            last_modified=item["LastModified"],
-                            size_bytes=item["Size"],
-                        )
+                yield [
+                    Arrival(
+                        bucket=self._settings.bucket,
+                        key=item["Key"],
+                        etag=item["ETag"].strip('"'),
+                        version_id=None,
+                        last_modified=item["LastModified"],
+                        size_bytes=item["Size"],
                     )
-        return arrivals
+                    for item in page.get("Contents", ())
+                    if not (item["Key"].endswith("/") and item["Size"] == 0)  # what consoles make to show a folder
+                ]
 
     async def head(
         self, bucket: str, key: str, version_id: str | None = None, *, with_version: bool = False
@@ -167,7 +170,7 @@ class S3Input:
                     f"S3 refuses the access key ({code})",
                     hint="check S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY",
                 ) from exc
-            if one_object and code in {"NoSuchBucket", "AccessDenied", "403", "Forbidden"}:
+            if one_object and code in REFUSED_ERRORS:
                 raise BadRecordError(
                     f"{one_object} may not be read ({code})",
                     code="forbidden",

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import functools
 import time
+from collections.abc import Mapping
 
 from leadstream import kafka, metrics
-from leadstream.errors import BadRecordError
+from leadstream.errors import BadRecordError, TransientError
 from leadstream.garbage import collect_rarely
 from leadstream.lanes import LaneGroup
 from leadstream.log import get_logger
@@ -26,6 +27,7 @@ from schemas.codec import Decoder, Encoder
 from schemas.registry import Registry
 
 GROUP_ID = "leadstream-producer-lanes"
+ASK_AGAIN_SECONDS = 30.0
 PAUSE_PER_OBJECT_SECONDS = 0.0002
 """Ten times what it takes to look at one: however many lie in the bucket, looking for new ones stays cheap."""
 
@@ -90,52 +92,72 @@ class ProducerService:
 
     async def _poll(self, group: LaneGroup, s3: S3Input) -> None:
         while True:
-            arrivals = await forever(s3.listing, what="S3")
-            for arrival in arrivals:
-                self._offer(group, arrival)
+            objects = await forever(lambda: self._offer_all(group, s3), what="S3")
             interval = self._settings.producer.poll_interval_seconds
-            await asyncio.sleep(max(interval, len(arrivals) * PAUSE_PER_OBJECT_SECONDS))
+            await asyncio.sleep(max(interval, objects * PAUSE_PER_OBJECT_SECONDS))
+
+    async def _offer_all(self, group: LaneGroup, s3: S3Input) -> int:
+        objects = 0
+        async for page in s3.listing():
+            objects += len(page)
+            for arrival in page:
+                self._offer(group, arrival)
+        return objects
 
     async def _reconcile(self, group: LaneGroup, s3: S3Input) -> None:
         """A notice may never come: look at the bucket when lanes were taken over, and now and then."""
+        interval = self._settings.producer.reconcile_interval_seconds
         looked: set[ProducerLane] = set()
         due_at = 0.0
         while True:
             await asyncio.sleep(1.0)
-            ready = {lane for number, lane in self._lanes.items() if number in group.owned and lane.is_restored}
-            if ready <= looked and time.monotonic() < due_at:
+            ready = {number: self._lanes[number] for number in group.owned if self._lanes[number].is_restored}
+            if not ready or (looked.issuperset(ready.values()) and time.monotonic() < due_at):
                 continue
-            listed = await forever(s3.listing, what="S3")
-            found = await self._offer_unannounced(group, s3, listed)
-            log.info("bucket_reconciled", objects=len(listed), unannounced=found)
-            looked, due_at = ready, time.monotonic() + self._settings.producer.reconcile_interval_seconds
+            look = functools.partial(self._unannounced, ready, s3)
+            objects, unannounced = await forever(look, what="S3")
+            again = await self._offer_unannounced(group, s3, unannounced)
+            log.info("bucket_reconciled", objects=objects, unannounced=len(unannounced))
+            looked = {lane for lane in ready.values() if lane.is_restored}  # one that began anew was not looked at
+            due_at = time.monotonic() + (min(interval, ASK_AGAIN_SECONDS) if again else interval)
 
-    async def _offer_unannounced(self, group: LaneGroup, s3: S3Input, listed: list[Arrival]) -> int:
-        """Offer what no notice told of, the oldest first, under the version by which its notice would have named it.
+    async def _unannounced(self, lanes: Mapping[int, ProducerLane], s3: S3Input) -> tuple[int, list[Arrival]]:
+        """How many objects there are, and those of ``lanes`` that no notice told of.
 
         What no source claims is left alone: the bucket may hold more than the queue is meant to announce.
         """
-        by_lane: dict[int, list[Arrival]] = {}
-        for arrival in listed:
-            source = self._catalog.match(arrival.key)
-            if source is not None:
-                by_lane.setdefault(lane_of(source.name, self._settings.topics.lanes), []).append(arrival)
-        unannounced = [
-            arrival
-            for number, arrivals in by_lane.items()
-            if number in group.owned and self._lanes[number].is_restored
-            for arrival in self._lanes[number].unannounced(arrivals)
-        ]
+        objects = 0
+        found: list[Arrival] = []
+        async for page in s3.listing():
+            objects += len(page)
+            by_lane: dict[int, list[Arrival]] = {}
+            for arrival in page:
+                source = self._catalog.match(arrival.key)
+                if source is not None:
+                    by_lane.setdefault(lane_of(source.name, self._settings.topics.lanes), []).append(arrival)
+            for number, arrivals in by_lane.items():
+                if number in lanes and lanes[number].is_restored:
+                    found += lanes[number].unannounced(arrivals)
+        return objects, found
+
+    async def _offer_unannounced(self, group: LaneGroup, s3: S3Input, unannounced: list[Arrival]) -> int:
+        """Offer objects, the oldest first, under the version by which its notice would have named each; gives how many
+        have to be asked for again.
+        """
+        again = 0
         for arrival in sorted(unannounced, key=lambda arrival: arrival.last_modified):
-            ask = functools.partial(s3.head, arrival.bucket, arrival.key, with_version=True)
+            found: Arrival | None = arrival
             try:
-                found = await forever(ask, what="S3")
-            except BadRecordError as exc:
+                found = await s3.head(arrival.bucket, arrival.key, with_version=True)
+            except BadRecordError as exc:  # reading it will say the same, and its load fails with that
                 log.warning("listed_object_unreadable", bucket=arrival.bucket, key=arrival.key, why=str(exc))
+            except TransientError as exc:  # the others do not wait for this one
+                log.warning("listed_object_put_off", bucket=arrival.bucket, key=arrival.key, why=str(exc))
+                again += 1
                 continue
             if found is not None:
                 self._offer(group, found)
-        return len(unannounced)
+        return again
 
     async def _watch_sources(self) -> None:
         followed = self._catalog.configs

@@ -108,7 +108,7 @@ async def _find(settings: Settings, config: SourceConfig) -> _Finding:
 async def _newest(s3: S3Input, config: SourceConfig) -> Arrival:
     from producer.arrivals import first_sequence
 
-    arrivals = [arrival for arrival in await s3.listing() if arrival.key.startswith(config.prefix)]
+    arrivals = [arrival async for page in s3.listing(config.prefix) for arrival in page]
     if not arrivals:
         raise LeadstreamError(
             f"no file of source {config.name!r} is in the bucket",

@@ -61,7 +61,6 @@ async def settings(stack: Stack) -> KafkaSettings:
 async def reader(settings: KafkaSettings, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Reader]:
     """Of some topics with nothing in them."""
     monkeypatch.setattr(idle, "IDLE_AFTER_SECONDS", 0.5)
-    monkeypatch.setattr(idle, "PAUSED_AFTER_SECONDS", idle.LONG_POLL_SECONDS + 1.0)
     names = [f"idle{uuid.uuid4().hex[:8]}" for _ in range(SOURCES)]
     await kafka.ensure_topics(settings, [Topic(name, 1, None) for name in names])
     reading = Reader(settings, [TopicPartition(name, 0) for name in names])
@@ -96,11 +95,11 @@ async def test_a_partition_is_read_until_the_long_poll_knows_it(settings: KafkaS
     producer = TransactionalProducer(settings, first.topic)
     await producer.start()
     for value in (b"one", b"two"):
-        await reader.read_until(lambda: first in reader.idle._watched)
+        await reader.read_until(lambda: first in reader.idle._watched_since)
         assert first not in reader.consumer.paused()
         await _send(producer, first, value)
         await reader.read_until(lambda wanted=value: reader.got[-1:] == [wanted])
-        assert first not in reader.idle._watched
+        assert first not in reader.idle._watched_since
     assert reader.got == [b"one", b"two"]
     await producer.close()
 

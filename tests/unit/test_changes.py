@@ -335,3 +335,16 @@ def test_a_lead_that_was_deleted_and_comes_back_as_it_was_is_mapped_and_sent() -
     lane = Lane()
     lane.load(FIRST, File(20, [("A", "one")]), File(30, FIRST.rows))
     assert lane.names() == {"A": "one", "B": "one"}
+
+
+def test_the_last_row_of_a_lead_has_the_last_word_also_when_the_mapping_is_mended_within_the_file() -> None:
+    """The first was sent, the second waits; then a worker with a newer mapping takes over."""
+    lane = Lane()
+    lane.put(File(10, [("A", "one"), ("A", "two")]))
+    lane.work(1)
+    lane.work(1)
+    lane.readers.mapping_version = "m2"
+    lane.readers.meanings = {BAD: None, "one": "One"}
+    lane.restart()
+    lane.work()
+    assert lane.names() == {"A": "two"}
