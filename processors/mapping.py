@@ -88,7 +88,7 @@ def _add_target(
             errors.append(config.error((*transforms_path, index), exc.message, hint=exc.hint))
             return
         try:
-            _check_fits(step, steps, spec)
+            _check_fits(step, steps, spec, kinds[names[0]])
         except WrongUseError as exc:
             # A transform that suits the field, but not the value that this source gives it, is not the defaults' fault.
             place = path if transforms_path == ("transforms", *names) else (*transforms_path, index)
@@ -112,8 +112,8 @@ def _add_target(
         targets.append(target)
 
 
-def _check_fits(step: Step, before: Sequence[Step], spec: ValueSpec) -> None:
-    """Refuse a transform that cannot work on what stands before it.
+def _check_fits(step: Step, before: Sequence[Step], spec: ValueSpec, holds: type) -> None:
+    """Refuse a transform that cannot work on what stands before it; ``holds``: the kind of the canonical field.
 
     Raises:
         WrongUseError: says why.
@@ -140,7 +140,7 @@ def _check_fits(step: Step, before: Sequence[Step], spec: ValueSpec) -> None:
     if takes in {"text", "raw"} and kind not in {str, object}:
         raise WrongUseError(
             f"transform {name!r} takes text, but is given: {KIND_NAMES.get(kind, kind.__name__)}",
-            hint="change the order of the transforms" if before else "write the constant in quotes",
+            hint=_hint_for_order(name, before, kind, holds) if before else "write the constant in quotes",
         )
     if step.transform.gives is None and kind not in {step.gives, object}:
         raise WrongUseError(
@@ -183,10 +183,27 @@ def _check_result(names: tuple[str, ...], spec: ValueSpec, steps: Sequence[Step]
             f"transform {steps[-1].transform.name!r} gives several parts", hint="use it under `groups:`"
         )
     needed = KIND_NAMES[wanted]
-    hint = f"add the transform {_TRANSFORM_FOR[needed]}" if needed in _TRANSFORM_FOR else "write it in quotes"
+    culprit, better = _giver_of(given, steps), _TRANSFORM_FOR.get(needed)
+    if culprit:
+        hint = f"put {better} in place of {culprit}" if better else f"take out the transform {culprit}"
+    else:
+        hint = f"add the transform {better}" if better else "write it in quotes"
     raise WrongUseError(
         f"{names[0]!r} holds {needed}, but is given: {KIND_NAMES.get(given, given.__name__)}", hint=hint
     )
+
+
+def _hint_for_order(name: str, before: Sequence[Step], kind: type, wanted: type) -> str:
+    """What to do about transform ``name``, which takes text, behind one that gives something else."""
+    culprit = _giver_of(kind, before)
+    if culprit is None or kind is wanted or kind is dict:
+        return "change the order of the transforms"
+    return f"take out the transform {culprit}: {name} reads the text itself"
+
+
+def _giver_of(kind: type, steps: Sequence[Step]) -> str | None:
+    """The first transform that made a value of ``kind``."""
+    return next((step.transform.name for step in steps if step.gives is kind), None)
 
 
 def _kind_after(steps: Sequence[Step], spec: ValueSpec) -> type:

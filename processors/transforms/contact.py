@@ -30,8 +30,8 @@ def phone() -> Apply:
     """A phone number in E.164, an extension after `;ext=` (RFC 3966).
 
     Numbers without a country are American. A number counts when its length is possible in its country
-    (fictional numbers pass); of several, the first is taken.
-    `(702) 555-0101 ext. 12` → `+17025550101;ext=12`.
+    (fictional numbers pass); of several, the first is taken. The `.0` of a spreadsheet is left out.
+    `(702) 555-0101 ext. 12` → `+17025550101;ext=12`, `7025550101.0` → `+17025550101`.
     """
     return to_phone
 
@@ -62,6 +62,8 @@ def to_phone(value: str) -> str:
     """
     if plain := _PLAIN_NUMBER.fullmatch(value):  # phonenumbers takes 50 µs; this form is nearly all there is
         return f"+1{plain[1]}{plain[2]}{plain[3]}"
+    if value.endswith(".0") and value[:-2].isdecimal():
+        return to_phone(value[:-2])  # phonenumbers would read the 0 as a digit of the number
     first = _NEXT_NUMBER.split(_REMARK.sub("", value), maxsplit=1)[0]
     if len(first) > LONGEST_PHONE_CHARACTERS or (_WORDS.search(first) and not _TOLL_FREE.match(first)):
         raise _no_phone(value)  # phonenumbers would read a name behind a number as its digits on a keypad

@@ -27,8 +27,8 @@ PATTERNS = (
     *("1/2/2024 ", "7:30AM - ", "12 - 12 ", "5 years or ", "702 or "),
 )
 """Words, separators, units, states, domains, people, dates, times, ages, numbers."""
-ENDS = ("", "!", ", NV 89123")
-"""Nothing, a surprise, and what an address ends in."""
+ENDS = ("", "!", ", NV 89123", ".0")
+"""Nothing, a surprise, what an address ends in, and what a spreadsheet adds to a number."""
 STARTS = {"age_labels": "Infants "}
 """What a cell begins with, lest it is refused before it is read."""
 

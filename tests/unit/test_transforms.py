@@ -110,6 +110,8 @@ def test_split_takes_a_part_by_its_place() -> None:
         ("+44 20 7946 0958", "+442079460958"),
         ("Tel. 702-555-0101 extension 4", "+17025550101;ext=4"),
         ("1-800-FLOWERS", "+18003569377"),
+        ("7025550101.0", "+17025550101"),
+        ("17025550101.0", "+17025550101"),
     ],
 )
 def test_phone_is_e164_with_its_extension(value: str, number: str) -> None:
@@ -118,10 +120,17 @@ def test_phone_is_e164_with_its_extension(value: str, number: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["555-0101", "911", "call me", "702-555-010", "702-555-01011234567", "x", "555-0101 Ada"]
+    "value",
+    [
+        *("555-0101", "911", "call me", "702-555-010", "702-555-01011234567", "x", "555-0101 Ada"),
+        *("702555010.0", "7.025550101E+09", "7.02555E+09", "7025550101.05", "5550101.0", ".0", "0.0"),
+    ],
 )
 def test_what_cannot_be_dialled_is_no_phone(value: str) -> None:
-    """Numbers of an impossible length, without their area code, and words are refused."""
+    """Numbers of an impossible length, without their area code, and words are refused; so is what was rounded.
+
+    The `.0` of a number that was a float is no digit of it.
+    """
     assert code("phone", value) == "not_a_phone"
 
 
