@@ -31,6 +31,7 @@ from producer.drift_input import earlier_cells, first_rows
 from producer.ledger import Ledger, LedgerEntry
 from producer.raw_output import end_headers, load_headers, raw_schema, row_headers
 from producer.row_messages import RowMessages
+from producer.split_events import NO_KEY
 from producer.splitter import Damaged, Event, Header, Rows, Splitter, Summary
 from schemas import topics
 from schemas.codec import frame
@@ -182,19 +183,15 @@ class LoadSplit:
             self._partition_rows[lane] += len(messages)
             self._producer.add_all(topics.raw_topic(self._entry.source), lane, messages)
         for row in unkeyed:
-            reason = Reason("", "no_key", "the columns that make the key are empty or not of the expected form")
             value = self._known_messages.encode(row.cells)
-            self._add_dead_letter(Stage.SPLIT, reason, row.row_number, row.line_number, value)
+            self._add_dead_letter(Stage.SPLIT, NO_KEY, row.row_number, row.line_number, value)
         self._unkeyed += len(unkeyed)
 
     def _add_damaged(self, row: Damaged) -> None:
         self._rows += 1
         reason = Reason("", row.code, row.message)
         self._add_dead_letter(Stage.SPLIT, reason, row.row_number, row.line_number, row.raw)
-        # A cut-off row still names its lead when the key's cells came before the cut: it is in the file, so it stays.
-        key = None
-        if row.cells and len(row.cells) < self._known_messages.columns:
-            key = self._known_messages.key_of(row.cells)
+        key = row.key(self._known_messages.columns, self._known_messages.key_of)
         if key is None:
             self._unkeyed += 1
             return
@@ -219,12 +216,7 @@ class LoadSplit:
         source = self._known_source
         if source.refresh != "complete":
             return ""
-        reasons = []
-        if summary.cut_off:
-            reasons.append(f"the file looks cut off ({summary.cut_off_reason})")
-        if self._unkeyed:
-            rows = "1 row names" if self._unkeyed == 1 else f"{self._unkeyed:,} rows name"
-            reasons.append(f"{rows} no lead")
+        reasons = summary.doubts(self._unkeyed)
         if larger := await self._file_it_shrank_from(source):
             reasons.append(
                 f"the file has {self._rows:,} rows, {larger.object_key} had {larger.rows:,} "

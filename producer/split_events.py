@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from producer.columns import Column
+from schemas.headers import Reason
 
 DamageCode = Literal[
     "too_few_cells", "too_many_cells", "undecodable", "nul_byte", "row_too_long", "unclosed_quote", "cut_off"
 ]
+NO_KEY = Reason("", "no_key", "the columns that make the key are empty or not of the expected form")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,10 @@ class Damaged:
     message: str
     cells: list[str] | None
 
+    def key(self, columns: int, key_of: Callable[[Sequence[str]], str | None]) -> str | None:
+        """The key of a row that was cut off behind the key's cells: its lead is in the file, so it stays."""
+        return key_of(self.cells) if self.cells and len(self.cells) < columns else None
+
 
 @dataclass(frozen=True, slots=True)
 class Summary:
@@ -90,6 +96,15 @@ class Summary:
     delimiter: str
     cut_off: bool
     cut_off_reason: str
+
+    def doubts(self, unkeyed: int) -> list[str]:
+        """Why leads that are absent from this file may be in it all the same; ``unkeyed`` of its rows name no lead."""
+        doubts = []
+        if self.cut_off:
+            doubts.append(f"the file looks cut off ({self.cut_off_reason})")
+        if unkeyed:
+            doubts.append(f"{'1 row names' if unkeyed == 1 else f'{unkeyed:,} rows name'} no lead")
+        return doubts
 
 
 Event = Header | Rows | Damaged

@@ -64,7 +64,8 @@ def put(
     uploads = keys_of(files, config, key)
     if dry_run:
         previews = [
-            preview_file(settings, config, file, unmasked=unmasked).document(file, key) for key, file in uploads.items()
+            preview_file(settings, config, file, unmasked=unmasked).document(file, key, config.refresh)
+            for key, file in uploads.items()
         ]
         if as_json:
             print_json(previews)

@@ -23,6 +23,7 @@ CHUNK_BYTES = 1024 * 1024
 MAX_EXAMPLE_LINES = 3
 JUDGED_ROWS = 200
 MAX_SHOWN_CHARACTERS = 40
+SHRINK_IS_NOT_KNOWN = "whether it has far fewer rows than before cannot be told here: that takes the loads before it"
 
 Kind = tuple[str, str, str]
 """Stage, code and field of a failure's first reason."""
@@ -40,30 +41,42 @@ class FilePreview:
     filled: Counter[str] = field(default_factory=Counter)
     examples: dict[str, Any] = field(default_factory=dict)
     """By canonical field, the first value that was seen, as it may be shown."""
+    messages: dict[Kind, str] = field(default_factory=dict)
+    """What the first failure of a kind says; never a value of the row."""
     held: str = ""
+    deletes_held: str = ""
+    """Why leads that are absent from the file would not be deleted, as far as the file alone tells."""
     notes: tuple[str, ...] = ()
 
     def fail(self, stage: str, reason: Reason, line: int) -> None:
         """Note a row that would go to the dead letters."""
         kind = (stage, reason.code, reason.field)
         self.failures[kind] += 1
+        self.messages.setdefault(kind, reason.message)
         lines = self.lines.setdefault(kind, [])
         if len(lines) < MAX_EXAMPLE_LINES:
             lines.append(line)
 
-    def document(self, file: Path, key: str) -> dict[str, Any]:
+    def document(self, file: Path, key: str, refresh: str) -> dict[str, Any]:
         """As ``--json`` prints it."""
         return {
             "file": str(file),
             "key": key,
+            "refresh": refresh,
             "held": self.held,
+            "deletes_held": self.deletes_held,
             "notes": list(self.notes),
             "rows": self.rows,
             "leads": self.leads,
             "distinct_leads": len(self.keys),
             "failed": self.failures.total(),
             "failures": [
-                {"count": count, "stage": kind[0], "code": kind[1], "field": kind[2], "lines": self.lines[kind]}
+                {
+                    "count": count,
+                    **dict(zip(("stage", "code", "field"), kind, strict=True)),
+                    "message": self.messages[kind],
+                    "lines": self.lines[kind],
+                }
                 for kind, count in self.failures.most_common()
             ],
             "fields": [
@@ -84,7 +97,7 @@ def preview_file(settings: Settings, config: SourceConfig, file: Path, *, unmask
     from processors.mapping import compile_mapping
     from producer.dialect import format_of
     from producer.drift import judge
-    from producer.split_events import singly
+    from producer.split_events import NO_KEY, singly
     from producer.splitter import Damaged, Header, Row, Splitter
     from schemas.headers import Reason
 
@@ -93,6 +106,7 @@ def preview_file(settings: Settings, config: SourceConfig, file: Path, *, unmask
     found = FilePreview()
     columns: list[str] = []
     first: list[list[str]] = []
+    unkeyed = 0
     for event in singly(_events(splitter, file)):
         if isinstance(event, Header):
             columns = [column.name for column in event.columns]
@@ -104,13 +118,15 @@ def preview_file(settings: Settings, config: SourceConfig, file: Path, *, unmask
         found.rows += 1
         if isinstance(event, Damaged):
             found.fail("SPLIT", Reason("", event.code, event.message), event.line_number)
+            unkeyed += not found.held and event.key(len(columns), key_of) is None
         elif isinstance(event, Row):
             if len(first) < JUDGED_ROWS:
                 first.append(event.cells)
             key = None if found.held else key_of(event.cells)
             if key is None:
                 if not found.held:
-                    found.fail("SPLIT", Reason("", "no_key", "names no lead"), event.line_number)
+                    found.fail("SPLIT", NO_KEY, event.line_number)
+                    unkeyed += 1
                 continue
             lead, reasons = bound.map([cell or None for cell in event.cells])
             if reasons:
@@ -126,6 +142,8 @@ def preview_file(settings: Settings, config: SourceConfig, file: Path, *, unmask
     if found.held:
         judgement = judge(config, columns, None, first)
         found.notes, found.held = judgement.notes, judgement.reason
+    elif config.refresh == "complete":
+        found.deletes_held = "; ".join(splitter.summary.doubts(unkeyed))
     return found
 
 
@@ -142,10 +160,14 @@ def print_preview(document: dict[str, Any]) -> None:
         f"  {document['rows']:,} rows = {document['leads']:,} leads + {document['failed']:,} dead letters"
         + (f"; {twice:,} name a lead that another row names, too" if twice else "")
     )
+    if document["deletes_held"]:
+        typer.echo(f"  {document['deletes_held']}: deletes would be held")
+    if document["refresh"] == "complete":
+        typer.echo(f"  {SHRINK_IS_NOT_KNOWN}")
     if document["failures"]:
         typer.echo("\nwhy rows would fail")
-        rows = [(f["count"], f["stage"], f["code"], f["field"], f["lines"]) for f in document["failures"]]
-        print_table(("rows", "stage", "code", "field", "e.g. lines"), rows, empty="")
+        rows = [(f["count"], f["stage"], f["code"], f["field"], f["message"], f["lines"]) for f in document["failures"]]
+        print_table(("rows", "stage", "code", "field", "e.g.", "lines"), rows, empty="")
     typer.echo("\nwhat the leads would have")
     shown = [
         (f["field"], f"{f['filled'] / document['leads']:.0%}", text(f["example"])[:MAX_SHOWN_CHARACTERS])

@@ -20,7 +20,9 @@ VENDORS: tuple[VendorName, ...] = ("nevada", "oklahoma", "texas")
 def preview(source: str, file: Path) -> dict[str, Any]:
     """The document of a dry run."""
     config = load_sources(ROOT / "sources")[source]
-    return preview_file(Settings(), config, file, unmasked=False).document(file, f"{source}/{file.name}")
+    return preview_file(Settings(), config, file, unmasked=False).document(
+        file, f"{source}/{file.name}", config.refresh
+    )
 
 
 @pytest.mark.parametrize("vendor", VENDORS)
@@ -58,3 +60,37 @@ def test_a_header_that_lacks_mapped_columns_would_hold_the_load(
     assert "20 rows would be held, none of them mapped" in capsys.readouterr().out
     write_sample("texas", file, rows=20, seed=8, damage=False)
     assert "Credential Number" in preview("nevada", file)["held"]
+
+
+def test_what_the_file_alone_says_of_held_deletes_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A cut-off end and rows that name no lead hold the deletes, in the words of the load; a shrunk one is not seen."""
+    file = tmp_path / "a.csv"
+    write_sample("nevada", file, rows=20, seed=8, damage=False)
+    assert preview("nevada", file)["deletes_held"] == ""
+    lines = file.read_text().splitlines(keepends=True)
+    file.write_text("".join([*lines[:-1], "," * (lines[0].count(",")) + "x\r\n", '"Half a row']))
+    found = preview("nevada", file)
+    assert found["deletes_held"].startswith("the file looks cut off (last row: ")
+    assert found["deletes_held"].endswith("; 2 rows name no lead") and not found["held"]
+    print_preview(found)
+    said = capsys.readouterr().out
+    assert "; 2 rows name no lead: deletes would be held\n" in said and "far fewer rows" in said
+
+
+def test_a_failure_says_why_as_the_dead_letters_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With what to do and the shape of the first value, never the value."""
+    file = tmp_path / "a.csv"
+    write_sample("texas", file, rows=5, seed=8, damage=False)
+    lines = file.read_text("latin-1").splitlines(keepends=True)
+    found = preview("texas", file)
+    phone = next(field["example"] for field in found["fields"] if field["field"] == "phone")
+    assert phone and not found["failures"]
+    header, row = lines[0], lines[1]
+    cells = row.split(",")
+    at = next(i for i, name in enumerate(header.split(",")) if "phone" in name.lower())
+    cells[at] = "call Ada"
+    file.write_text("".join([header, ",".join(cells), *lines[2:]]), "latin-1")
+    (failure,) = preview("texas", file)["failures"]
+    assert failure["message"] == "is no possible phone number (looks like 'aaaa aaa')"
+    print_preview(preview("texas", file))
+    assert "looks like 'aaaa aaa'" in capsys.readouterr().out
