@@ -6,17 +6,18 @@ Here the files are read and their structure is checked. What a transform does, `
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from leadstream.errors import ConfigError, MappingError
 from leadstream.log import get_logger
-from leadstream.source_config import SourceConfig
+from leadstream.source_config import CanonicalField, FieldSpec, GroupSpec, SourceConfig, Transforms
 from leadstream.source_errors import explain
 from leadstream.source_yaml import Places, merge, merge_places, parse_yaml, place_of, read_yaml
 from leadstream.text import clean_header
@@ -28,11 +29,19 @@ __all__ = [
     "check_sources",
     "clean_header",
     "load_sources",
+    "read_in_part",
     "read_sources",
     "read_trial",
+    "unread_files",
 ]
 
 DEFAULTS_FILE_NAME = "_defaults.yaml"
+SUFFIX = ".yaml"
+UNREAD_SUFFIX = ".yml"
+
+_FIELDS = TypeAdapter(dict[CanonicalField, FieldSpec])
+_TRANSFORMS = TypeAdapter(dict[CanonicalField, Transforms])
+_GROUPS = TypeAdapter(tuple[GroupSpec, ...])
 
 log = get_logger("sources")
 
@@ -69,7 +78,7 @@ def read_sources(
     Raises:
         ConfigError: the directory is missing.
     """
-    names = [name for name, _, _ in _fingerprint(directory)]
+    names = [name for name, _, _ in _fingerprint(directory) if name.endswith(SUFFIX)]
     defaults: dict[str, Any] = {}
     default_places: Places = {}
     if DEFAULTS_FILE_NAME in names:
@@ -95,6 +104,45 @@ def read_sources(
         if name in known:
             configs[name] = known[name]
     return dict(sorted(configs.items())), errors
+
+
+def unread_files(directory: Path) -> list[MappingError]:
+    """Files that are meant for sources and are none, because of what their names end in.
+
+    Raises:
+        ConfigError: the directory is missing.
+    """
+    return _unread(directory, [name for name, _, _ in _fingerprint(directory)])
+
+
+def read_in_part(directory: Path, known: Mapping[str, SourceConfig]) -> list[SourceConfig]:
+    """Of each source that is not ``known``, because of its mistakes: the fields and groups that can be read.
+
+    Only fit for a check of their transforms.
+
+    Raises:
+        ConfigError: the directory is missing.
+    """
+    names = {name for name, _, _ in _fingerprint(directory) if name.endswith(SUFFIX)}
+    defaults_file = directory / DEFAULTS_FILE_NAME
+    parts = []
+    for name in sorted(names - {DEFAULTS_FILE_NAME, *(f"{name}{SUFFIX}" for name in known)}):
+        with contextlib.suppress(MappingError):  # said by whoever reads the whole
+            defaults, default_places = read_yaml(defaults_file) if DEFAULTS_FILE_NAME in names else ({}, {})
+            own, own_places = read_yaml(directory / name)
+            document = merge(defaults, own)
+            part = SourceConfig.model_construct(
+                name=Path(name).stem,
+                fields=_good_entries(_FIELDS, document.get("fields")),
+                transforms=_good_entries(_TRANSFORMS, document.get("transforms")),
+                groups=(),
+                key=(),
+                places=merge_places(default_places, own_places),
+            )
+            with contextlib.suppress(ValidationError):
+                part = part.model_copy(update={"groups": _GROUPS.validate_python(document.get("groups"))})
+            parts.append(part)
+    return parts
 
 
 def read_trial(file: Path, directory: Path, name: str, text: str | None = None) -> SourceConfig:
@@ -132,6 +180,7 @@ class SourceCatalog:
         self._configs, self._errors = read_sources(directory)
         if self._errors and not self._configs:
             raise self._errors[0]
+        self._named_unread: set[Path] = set()
         self._log_errors()
 
     @property
@@ -177,6 +226,10 @@ class SourceCatalog:
     def _log_errors(self) -> None:
         for error in self._errors:
             log.error("source_rejected", file=str(error.file), line=error.line, error=str(error))
+        for error in _unread(self._directory, [name for name, _, _ in self._fingerprint]):
+            if error.file not in self._named_unread:
+                self._named_unread.add(error.file)
+                log.warning("source_not_read", file=str(error.file), error=str(error))
 
 
 def _meanings(configs: Mapping[str, SourceConfig]) -> dict[str, tuple[str, str]]:
@@ -190,12 +243,30 @@ def _fingerprint(directory: Path) -> tuple[tuple[str, int, int], ...]:
                 sorted(
                     (entry.name, (status := entry.stat()).st_mtime_ns, status.st_size)
                     for entry in entries
-                    if entry.name.endswith(".yaml")
+                    if entry.name.endswith((SUFFIX, UNREAD_SUFFIX))
                 )
             )
     except OSError as exc:
         hint = "set LEADSTREAM_SOURCES_DIR to the folder of the sources' YAML files"
         raise ConfigError(f"sources directory {directory}: {exc.strerror}", hint=hint) from exc
+
+
+def _unread(directory: Path, names: Iterable[str]) -> list[MappingError]:
+    known = set(names)
+    errors = []
+    for name in sorted(name for name in known if name.endswith(UNREAD_SUFFIX)):
+        right = Path(name).with_suffix(SUFFIX).name
+        hint = f"{right} beside it is read: remove one of them" if right in known else f"name it {right}"
+        errors.append(MappingError(f"is not read: a source's file ends in {SUFFIX}", file=directory / name, hint=hint))
+    return errors
+
+
+def _good_entries(adapter: TypeAdapter[dict[str, Any]], entries: object) -> dict[str, Any]:
+    good: dict[str, Any] = {}
+    for name, value in entries.items() if isinstance(entries, dict) else ():
+        with contextlib.suppress(ValidationError):
+            good |= adapter.validate_python({name: value})
+    return good
 
 
 def _read_source(

@@ -11,7 +11,7 @@ from leadstream.cli import session
 from leadstream.cli.output import JsonOption, print_json, print_pairs, print_table
 from leadstream.errors import LeadstreamError, MappingError
 from leadstream.settings import Settings
-from leadstream.sources import DEFAULTS_FILE_NAME, SourceConfig, read_sources
+from leadstream.sources import DEFAULTS_FILE_NAME, SourceConfig, read_in_part, read_sources, unread_files
 from leadstream.text import did_you_mean
 
 app = typer.Typer()
@@ -35,8 +35,9 @@ def list_(as_json: JsonOption = False) -> None:
       leadstream sources list
       leadstream sources list --json
     """
-    configs, errors = read_sources(session.start().sources_dir)
-    for error in errors:
+    sources_dir = session.start().sources_dir
+    configs, errors = read_sources(sources_dir)
+    for error in errors + unread_files(sources_dir):
         typer.echo(f"not usable: {error}", err=True)
     documents = [_document(config) for config in configs.values()]
     if as_json:
@@ -98,6 +99,7 @@ def find_source(settings: Settings, name: str) -> SourceConfig:
     configs, errors = read_sources(settings.sources_dir)
     if name in configs:
         return configs[name]
+    errors += unread_files(settings.sources_dir)
     own = next((error for error in errors if error.file.stem in {name, Path(DEFAULTS_FILE_NAME).stem}), None)
     if own is not None:
         raise own
@@ -127,8 +129,11 @@ def find_errors(settings: Settings) -> list[MappingError]:
     from processors.mapping import check_mapping
 
     configs, errors = read_sources(settings.sources_dir)
-    errors += [error for config in configs.values() for error in check_mapping(config)]
-    return sorted(errors, key=lambda error: (error.file, error.line))
+    parts = read_in_part(settings.sources_dir, configs)
+    errors += [error for config in (*configs.values(), *parts) for error in check_mapping(config)]
+    errors += unread_files(settings.sources_dir)
+    # What is wrong in the defaults is wrong in every source: say it once.
+    return sorted({str(error): error for error in errors}.values(), key=lambda error: (error.file, error.line))
 
 
 def _document(config: SourceConfig) -> dict[str, Any]:

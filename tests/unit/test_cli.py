@@ -238,6 +238,21 @@ def test_sources_are_listed_shown_and_checked(folder: Path) -> None:
     assert "refresh" in checked.stdout
 
 
+def test_mistakes_of_every_kind_are_named_in_one_round(folder: Path) -> None:
+    """An unknown transform is named beside an unknown key, and a file whose name ends in .yml with what to name it."""
+    sources = folder / "sources"
+    text = "key: [{column: A}]\nrefesh: partial\nfields:\n  compny: A\n  city: {column: A, transforms: [titel_case]}\n"
+    (sources / "acme.yaml").write_text(text)
+    (sources / "ohio.yml").write_text(SOURCE)
+    checked = _leadstream(folder, "sources", "check")
+    assert checked.returncode == 1
+    found = [line.partition("sources/")[2] for line in checked.stdout.splitlines()]
+    assert [line.split(": ")[0] for line in found] == ["acme.yaml:2", "acme.yaml:4", "acme.yaml:5", "ohio.yml"]
+    assert "'title_case'?" in found[2] and found[3].endswith(" → name it ohio.yaml")
+    assert "name it ohio.yaml" in _leadstream(folder, "sources", "show", "ohio").stderr
+    assert "name it ohio.yaml" in _leadstream(folder, "sources", "list").stderr
+
+
 def test_samples_say_what_they_hold(folder: Path) -> None:
     """The document of `samples` gives the exact numbers of the file it wrote."""
     done = _leadstream(folder, "samples", "texas", "--rows", "50", "--out", "texas.csv", "--json")

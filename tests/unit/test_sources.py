@@ -7,9 +7,10 @@ import os
 from pathlib import Path
 
 import pytest
+import structlog
 
 from leadstream.errors import BadRecordError, ConfigError, MappingError
-from leadstream.sources import SourceCatalog, SourceConfig, check_sources, load_sources
+from leadstream.sources import SourceCatalog, SourceConfig, check_sources, load_sources, unread_files
 
 DEFAULTS = """
 required: [phone]
@@ -327,3 +328,18 @@ def test_bad_source_does_not_keep_a_stage_from_starting(directory: Path) -> None
     (directory / "example.yaml").unlink()
     with pytest.raises(MappingError, match="broken"):
         SourceCatalog(directory)
+
+
+def test_a_file_that_ends_in_yml_is_warned_of_once(directory: Path) -> None:
+    """A running stage says that it does not read it, whatever else changes in the directory."""
+    catalog = SourceCatalog(directory)
+    (directory / "ohio.yml").write_text(GOOD)
+    with structlog.testing.capture_logs() as logs:
+        assert catalog.refresh() is False
+        touch(directory / "example.yaml", GOOD + "refresh: partial\n", 1)
+        assert catalog.refresh() is True
+    (warning,) = logs
+    assert (warning["event"], warning["log_level"]) == ("source_not_read", "warning")
+    assert warning["error"].endswith("name it ohio.yaml") and list(catalog.configs) == ["example"]
+    (directory / "ohio.yaml").write_text(GOOD)
+    assert [error.hint for error in unread_files(directory)] == ["ohio.yaml beside it is read: remove one of them"]
