@@ -14,6 +14,9 @@ from leadstream.postgres import place
 from leadstream.sample_vendors import VendorName
 from leadstream.samples import write_sample
 
+MAX_SHOWN_DAMAGES = 10
+"""The JSON document has all of them."""
+
 
 def migrate(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be applied.")] = False,
@@ -75,5 +78,7 @@ def samples(
         print_json({"file": str(out), "rows": info.rows, "good": info.good, "damaged": damaged})
         return
     typer.echo(f"{out}: {info.rows:,} rows, {info.good:,} good, {len(info.damaged):,} damaged")
-    for row, what in info.damaged[:10]:
+    for row, what in info.damaged[:MAX_SHOWN_DAMAGES]:
         typer.echo(f"  row {row}: {what.replace('_', ' ')}")
+    if len(info.damaged) > MAX_SHOWN_DAMAGES:
+        typer.echo(f"  and {len(info.damaged) - MAX_SHOWN_DAMAGES:,} more")

@@ -259,6 +259,8 @@ def test_samples_say_what_they_hold(folder: Path) -> None:
     document = json.loads(done.stdout)
     assert (folder / "texas.csv").read_bytes().count(b"\r\n") == 50
     assert document["rows"] == 50 == document["good"] + len(document["damaged"])
+    said = _leadstream(folder, "samples", "texas", "--rows", "2000", "--out", "texas.csv").stdout.splitlines()
+    assert said[0].endswith(" 12 damaged") and len(said) == 12 and said[-1] == "  and 2 more"
 
 
 def test_a_dsn_is_shown_without_its_password() -> None:
