@@ -26,8 +26,8 @@ async def read_partition(
     where = TopicPartition(topic, partition)
     consumer = kafka.consumer(settings, group_id=None, fetch_max_wait_ms=100)
     with kafka.errors_translated():
-        await consumer.start()
         try:
+            await consumer.start()
             consumer.assign([where])
             stop = end if end is not None else (await consumer.end_offsets([where]))[where]
             first = (await consumer.beginning_offsets([where]))[where]
@@ -51,8 +51,8 @@ async def bounds(settings: KafkaSettings, topic: str, partition: int) -> tuple[i
     where = TopicPartition(topic, partition)
     consumer = kafka.consumer(settings, group_id=None)
     with kafka.errors_translated():
-        await consumer.start()
         try:
+            await consumer.start()
             consumer.assign([where])
             first = (await consumer.beginning_offsets([where]))[where]
             return first, (await consumer.end_offsets([where]))[where]

@@ -76,7 +76,7 @@ def judge(
     wanted = {clean_header(column): column for column in (*source.columns, *source.required_columns)}
     required = {clean_header(column) for column in source.required_columns}
     missing = [name for name in wanted if name not in present and (name in required or name in before)]
-    suggestions = _suggest(
+    suggestions = suggest(
         {name: _kind_of(source, name) for name in missing},
         {column: _cells(columns, rows, column) for name, column in present.items() if name not in wanted},
         before,
@@ -94,20 +94,17 @@ def judge(
     return Judgement(tuple(sorted(lost.values(), key=lambda one: one.column)), tuple(notes))
 
 
-def _is_a_row(present: Collection[str], source: SourceConfig, known: Sequence[str] | None) -> bool:
-    """Whether what should be a header is a person's row: no name that we know, and an address or a day in it."""
-    names = {clean_header(name) for name in (*source.columns, *source.required_columns, *(known or ()))}
-    kinds = [KINDS[name].pattern for name in ("phone", "email", "date")]
-    return names.isdisjoint(present) and any(kind.fullmatch(cell) for cell in present for kind in kinds)
-
-
-def _suggest(
+def suggest(
     missing: Mapping[str, str | None],
     unused: Mapping[str, Sequence[str]],
     before: Mapping[str, str],
     earlier: Mapping[str, Sequence[str]],
 ) -> dict[str, Suggestion]:
-    """The best new column for each lost one (``missing``: its kind), the best pair first; each column once."""
+    """The best new column for each lost one (``missing``: its kind), the best pair first; each column once.
+
+    ``unused``: the cells of the new columns; ``before``: the header before, by cleaned name; ``earlier``: as for
+    :func:`judge`. Lost columns go by their cleaned names.
+    """
     pairs = []
     for name, kind in missing.items():
         # A column that stood beside the lost one in the file before is another thing.
@@ -141,6 +138,13 @@ def _suggest(
             suggestions[name] = Suggestion(column, likeness)
             taken.add(column)
     return suggestions
+
+
+def _is_a_row(present: Collection[str], source: SourceConfig, known: Sequence[str] | None) -> bool:
+    """Whether what should be a header is a person's row: no name that we know, and an address or a day in it."""
+    names = {clean_header(name) for name in (*source.columns, *source.required_columns, *(known or ()))}
+    kinds = [KINDS[name].pattern for name in ("phone", "email", "date")]
+    return names.isdisjoint(present) and any(kind.fullmatch(cell) for cell in present for kind in kinds)
 
 
 def _cells(columns: Sequence[str], rows: Sequence[Sequence[str | None]], column: str) -> list[str]:

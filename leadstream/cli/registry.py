@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -13,9 +15,9 @@ from leadstream.cli.database import Row, connect
 from leadstream.cli.messages import open_registry
 from leadstream.cli.output import JsonOption, print_json, print_table
 from leadstream.errors import LeadstreamError
-from leadstream.settings import PostgresSettings, RegistrySettings
-from leadstream.text import did_you_mean
-from schemas.difference import changes
+from leadstream.settings import PostgresSettings, RegistrySettings, Settings
+from leadstream.text import clean_header, did_you_mean
+from schemas.difference import Change, Kind, changes
 from schemas.records import JsonSchema
 from schemas.registry import Registry
 from schemas.topics import RAW_PREFIX, raw_topic, value_subject
@@ -100,13 +102,15 @@ def diff(
 ) -> None:
     """What changed between two versions: fields added and removed, headers renamed, types, defaults, words.
 
+    Of a column of a vendor that is gone it tells the likeliest new name, by the names and by the newest rows.
+
     \b
     Examples:
       leadstream schemas diff leads.raw.nevada-value
       leadstream schemas diff leads.raw.nevada-value --from 1 --to 3
       leadstream schemas diff leads.canonical-value --json
     """
-    document = session.run(_diff(session.start().registry, subject, old, new))
+    document = session.run(_diff(session.start(), subject, old, new))
     if as_json:
         print_json(document)
         return
@@ -163,16 +167,52 @@ async def _show(settings: RegistrySettings, subject: str, version: int | None) -
         return {"subject": subject, "version": number, "id": schema_id, "schema": schema}
 
 
-async def _diff(settings: RegistrySettings, subject: str, old: int | None, new: int | None) -> dict[str, Any]:
-    async with open_registry(settings) as registry:
+async def _diff(settings: Settings, subject: str, old: int | None, new: int | None) -> dict[str, Any]:
+    async with open_registry(settings.registry) as registry:
         versions = await _versions(registry, subject)
         newer = new or versions[-1]
         _newer_id, newer_schema = await _version(registry, subject, newer, versions)
         # Of a subject's first version, the one before is that version itself: no difference.
         older = old or max((number for number in versions if number < newer), default=newer)
         _older_id, older_schema = await _version(registry, subject, older, versions)
-        found = [dataclasses.asdict(change) for change in changes(older_schema, newer_schema)]
-        return {"subject": subject, "from": older, "to": newer, "changes": found}
+        found = changes(older_schema, newer_schema)
+        if subject.startswith(RAW_PREFIX) and {Kind.ADDED, Kind.REMOVED} <= {change.kind for change in found}:
+            found = with_likely_names(found, await _newest_cells(settings, registry, subject))
+        return {
+            "subject": subject,
+            "from": older,
+            "to": newer,
+            "changes": [dataclasses.asdict(change) for change in found],
+        }
+
+
+def with_likely_names(found: Sequence[Change], cells: Mapping[str, Sequence[str]]) -> list[Change]:
+    """The changes, with the likeliest new name of each column that is gone, as ``sources drift`` finds it.
+
+    ``cells``: some of each column, by its cleaned name.
+    """
+    from producer.drift import suggest
+
+    lost = {clean_header(change.header): None for change in found if change.kind is Kind.REMOVED}
+    new = {change.header: cells.get(clean_header(change.header), ()) for change in found if change.kind is Kind.ADDED}
+    suggestions = suggest(lost, new, {}, cells)
+    result = []
+    for change in found:
+        likely = suggestions.get(clean_header(change.header)) if change.kind is Kind.REMOVED else None
+        if likely is not None:
+            detail = f"renamed to {likely.column!r}? {likely.likeness.percent} % alike"
+            change = dataclasses.replace(change, detail=detail)
+        result.append(change)
+    return result
+
+
+async def _newest_cells(settings: Settings, registry: Registry, subject: str) -> Mapping[str, Sequence[str]]:
+    """Cells of the newest rows of a raw topic by cleaned column name; none when Kafka does not give them."""
+    from producer.drift_input import earlier_cells
+
+    with contextlib.suppress(LeadstreamError):  # the names alone tell much
+        return await earlier_cells(settings, registry, subject.removeprefix(RAW_PREFIX).removesuffix("-value"))
+    return {}
 
 
 async def _versions(registry: Registry, subject: str) -> list[int]:

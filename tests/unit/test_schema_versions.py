@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from leadstream.cli.registry import with_likely_names
 from leadstream.cli.schema_check import offline_findings
 from schemas.compatibility import obstacles
 from schemas.difference import changes
@@ -139,6 +140,26 @@ def test_every_kind_of_change_is_told_apart() -> None:
         ("removed", "Fax Nr", "renamed to 'Fax No'? 83 % alike"),
         ("order", "", "the fields stand in another order"),
     }
+
+
+def test_the_new_name_of_a_column_that_is_gone_is_known_by_its_cells_too() -> None:
+    """As `sources drift` finds it: the likeliest by name and rows; without rows, by the names alone."""
+    old = record({"name": "Phone", "type": "string"}, {"name": "Zip", "type": "string"})
+    new = record({"name": "Contact_No", "type": "string"}, {"name": "Zip_Code", "type": "string", "header": "Zip Code"})
+    found = changes(old, new)
+    phones = [f"702-555-01{number:02}" for number in range(20)]
+    details = {
+        change.header: change.detail
+        for change in with_likely_names(found, {"phone": phones, "contact_no": phones, "zip": ["89501"]})
+        if change.kind == "removed"
+    }
+    assert (
+        details["Phone"].startswith("renamed to 'Contact_No'? ")
+        and details["Zip"] == "renamed to 'Zip Code'? 80 % alike"
+    )
+    by_name = {change.header: change.detail for change in with_likely_names(found, {}) if change.kind == "removed"}
+    assert by_name == {"Phone": "", "Zip": "renamed to 'Zip Code'? 80 % alike"}
+    assert [change.kind for change in with_likely_names(found, {})] == [change.kind for change in found]
 
 
 def test_the_same_schema_has_no_changes() -> None:
