@@ -178,8 +178,11 @@ def faust_app() -> faust.App:
     except LeadstreamError as exc:
         log.last_words(str(exc))
         sys.exit(1)
+    datadir = conf.home.absolute() / "faust"  # else it is made in the working directory
+    datadir.mkdir(parents=True, exist_ok=True)
     app = ReceiptsApp(
         APP_ID,
+        datadir=str(datadir),
         broker=[f"kafka://{server}" for server in conf.kafka.bootstrap_servers.split(",")],
         broker_credentials=credentials,
         topic_allow_declare=False,

@@ -40,12 +40,10 @@ def process() -> None:
     """
     settings = session.start("processors")
     faust_web = ["--web-port", str(settings.processor.web_port)] if settings.processor.web_port else ["--without-web"]
-    datadir = settings.home.absolute() / "faust"
-    datadir.mkdir(parents=True, exist_ok=True)
     # Faust's own program, in this process: signals and the exit code are the worker's, and only one start to wait for.
     from faust.cli.faust import cli
 
-    sys.argv = ["faust", "--quiet", "--loglevel", "warn", "--datadir", str(datadir), "-A", "processors", "worker"]
+    sys.argv = ["faust", "--quiet", "--loglevel", "warn", "-A", "processors", "worker"]
     sys.argv += faust_web
     cli()
 

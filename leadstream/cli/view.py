@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from rich.console import Group, RenderableType
@@ -99,7 +100,7 @@ class _Lines:
         self._statuses: dict[str, str] = {}
 
     def on_event(self, part: str, state: str) -> None:
-        self._console.print(f"{part}: {state}")
+        self._say(f"{part}: {state}")
 
     async def follow(self, parts: Mapping[str, Any], settings: PostgresSettings) -> None:
         while True:
@@ -107,11 +108,14 @@ class _Lines:
             for load in reversed(progress.loads if progress else []):
                 if self._statuses.get(load["load_id"]) != load["status"]:
                     self._statuses[load["load_id"]] = load["status"]
-                    self._console.print(f"{load['key']}: {load['status']}")
+                    self._say(f"{load['key']}: {load['status']}")
             await asyncio.sleep(REFRESH_SECONDS)
 
     def close(self) -> None:
         """Lines need no end."""
+
+    def _say(self, what: str) -> None:
+        self._console.print(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {what}")
 
 
 class _Screen:

@@ -295,6 +295,8 @@ class Stack:
             while True:
                 for part in self.parts.values():
                     if part.state == "ready" and part.pid is None:
+                        code = part.process.exit_code() if part.process else None
+                        self._log.warning("part_died", part=part.name, exit_code=code, log=str(part.log))
                         self._set_state(part, "died")
                         group.create_task(self._revive(part))
                 await asyncio.sleep(WATCH_INTERVAL_SECONDS)
