@@ -1,12 +1,14 @@
 """``make bench-growth``: how the cost of a row grows with sources, files and workers.
 
 200,000 rows go the whole way as one file of one source, cut into files, and spread over sources. What counts is the
-processor time of the stages for each row, which does not depend on who else is at work; rows/s stand beside it.
+processor time of the stages for each row; rows/s stand beside it. Each is done twice, and the cheaper run counts: what
+else a shared machine does can only add to it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections.abc import Sequence
 
@@ -16,6 +18,7 @@ from leadstream.sample_vendors import FIRST_SERIAL, Pools, vendor
 
 ROWS = 200_000
 WARM_ROWS = 20_000
+RUNS = 2
 SETTLE_SECONDS = 5.0
 """Two workers share the lanes among them."""
 STAGES = ("produce", "process", "sink")
@@ -24,11 +27,12 @@ Files = Sequence[tuple[str, bytes]]
 """Source and content of each file."""
 
 
-def cut(parts: int, seed: int, rows: int = ROWS) -> list[bytes]:
-    """Invented rows as so many files of one size, each lead in one of them."""
+def cut(parts: int, seed: int, rows: int = ROWS, run: int = 0) -> list[bytes]:
+    """Invented rows as so many files of one size, each lead in one of them; those of another run have other leads."""
     texas, pools, each = vendor("texas"), Pools(seed), rows // parts
     files = []
-    for first in range(FIRST_SERIAL, FIRST_SERIAL + each * parts, each):
+    start = FIRST_SERIAL + run * rows
+    for first in range(start, start + each * parts, each):
         lines = [",".join(texas.row(pools, serial)) for serial in range(first, first + each)]
         files.append("\r\n".join([texas.header, *lines]).encode())
     return files
@@ -59,6 +63,16 @@ async def whole_way(here: World, name: str, files: Files) -> Figures:
     return figures
 
 
+async def cheaper_run(here: World, name: str, sources: Sequence[str], parts: int, seed: int) -> Figures:
+    """Of two :func:`whole_way` runs of different leads, cut into so many parts, which the sources take by turns."""
+    runs = []
+    for run in range(RUNS):
+        owners = itertools.cycle(sources)
+        files = [(next(owners), data) for data in cut(parts, seed + run, run=run)]
+        runs.append(await whole_way(here, f"{name}-run{run}", files))
+    return min(runs, key=lambda figures: figures["cpu_microseconds_per_row_in_all"])
+
+
 async def workers_alone(here: World, source: str, data: bytes, workers: Sequence[str]) -> Figures:
     """Every row is on the raw topic before the workers begin, and no sink runs."""
     with here.paused(*workers):
@@ -75,24 +89,23 @@ async def measure() -> Figures:
     found: dict[str, Figures] = {}
     async with world() as here:
         here.add_source("warm", "texas")
-        here.add_source("one", "texas")
+        here.add_source("one", "texas", **PARTIAL)
         for stage in STAGES:
             here.start(stage)
         await here.restored()
         await whole_way(here, "warm", [("warm", cut(1, 900, WARM_ROWS)[0])])
-        found["1 source"] = await whole_way(here, "one", [("one", cut(1, 901)[0])])
+        found["1 source"] = await cheaper_run(here, "one", ["one"], 1, 901)
         for at, rows in enumerate((100_000, 10_000, 1_000)):
-            await here.add_sources([f"files-{rows}"], PARTIAL)
-            files = [(f"files-{rows}", data) for data in cut(ROWS // rows, 902 + at)]
-            found[f"files of {rows:,} rows"] = await whole_way(here, f"files-{rows}", files)
+            source = f"files-{rows}"
+            await here.add_sources([source], PARTIAL)
+            found[f"files of {rows:,} rows"] = await cheaper_run(here, source, [source], ROWS // rows, 910 + at * 10)
         for many in (10, 100):
             sources = [f"of-{many}-{number}" for number in range(many)]
-            await here.add_sources([*sources, f"beside-{many}"])
-            found[f"beside {many} idle sources"] = await whole_way(
-                here, f"beside-{many}", [(f"beside-{many}", cut(1, 910 + many)[0])]
+            await here.add_sources([*sources, f"beside-{many}"], PARTIAL)
+            found[f"beside {many} idle sources"] = await cheaper_run(
+                here, f"beside-{many}", [f"beside-{many}"], 1, 940 + many
             )
-            files = list(zip(sources, cut(many, 920 + many), strict=True))
-            found[f"{many} sources"] = await whole_way(here, f"of-{many}", files)
+            found[f"{many} sources"] = await cheaper_run(here, f"of-{many}", sources, many, 950 + many)
         here.stop("sink")
         await here.add_sources(["worker-1", "worker-2"])
         alone = [await workers_alone(here, "worker-1", cut(1, 931)[0], ["process"])]
