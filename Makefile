@@ -43,7 +43,7 @@ test-container: install ## Run the stages without rights on a read-only file sys
 
 MINUTES ?= 30
 
-faults: install ## Break the running system on purpose, each fault once (about 15 min); writes docs/reliability.md
+faults: install ## Break the running system on purpose, each fault once (17 to 25 min); writes docs/reliability.md
 	FAULTS_REPORT=faults $(BIN)/pytest -m faults tests/faults
 
 soak: install ## The same at random, for MINUTES=30; writes docs/reliability.md
