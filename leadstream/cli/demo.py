@@ -18,7 +18,7 @@ from leadstream.cli import session, stack
 from leadstream.cli.database import Row, connect
 from leadstream.cli.dead_letter_filters import EVERY
 from leadstream.cli.documents import GOOD, load_document
-from leadstream.cli.output import console, table
+from leadstream.cli.output import console, counted, table
 from leadstream.cli.put import keys_of, progress, upload, wait_for_load
 from leadstream.cli.sources import find_source
 from leadstream.masking import masked_lead
@@ -129,7 +129,8 @@ def _print_page(out: Console, result: Result, kept: Path | None) -> None:
         for remark in filter(None, [load["reason"], *(load["notes"] or [])]):
             out.print(f"  {_name(load['key'])}: {remark}", markup=False)
     shown = sorted(result.dead_letters, key=lambda d: (d["object_key"] or "", d["row_number"] or 0))
-    out.print(f"\n[bold]{len(shown)} dead letters[/bold]: the rows that were damaged, and why they could not pass\n")
+    count = counted(len(shown), "dead letter")
+    out.print(f"\n[bold]{count}[/bold]: the rows that were damaged, and why they could not pass\n")
     out.print(
         table(
             ("id", "file", "row", "stage", "why"),

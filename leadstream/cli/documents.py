@@ -7,9 +7,12 @@ from datetime import datetime
 from typing import Any
 
 from leadstream.cli.database import Row
+from leadstream.cli.output import counted
 from leadstream.masking import masked_text
 
 SETTLED = frozenset({"done", "held", "failed", "broken"})
+UNDER_WAY = frozenset({"splitting", "processing", "held"})
+"""Status of a load whose rows are not all counted yet: their sum does not come out, and need not."""
 GOOD = "done"
 
 _LOAD_FIELDS = (
@@ -30,6 +33,8 @@ _LOAD_FIELDS = (
     "deletes_held",
     "failed",
     "sent",
+    "changes_written",
+    "dead_letters_written",
     "size_bytes",
     "reason",
     "notes",
@@ -40,7 +45,12 @@ _LOAD_FIELDS = (
     "mapped_at",
     "finished_at",
 )
-_LOAD_COLUMNS = {"key": "object_key", "failed": "dead_letters"}
+_LOAD_COLUMNS = {
+    "key": "object_key",
+    "failed": "dead_letters",
+    "changes_written": "applied",
+    "dead_letters_written": "dead_letters_applied",
+}
 """Where the document's name differs from the table's column."""
 
 _DURATIONS = {
@@ -89,10 +99,22 @@ def dead_letter_document(row: Row) -> dict[str, Any]:
 
 
 def sum_sentence(load: Mapping[str, Any]) -> str:
-    """Where each row of a load went."""
-    names = ("inserted", "updated", "unchanged", "stale")
-    parts = " + ".join(f"{name} {load[name] or 0:,}" for name in names)
-    return f"{load['rows'] or 0:,} rows = {parts} + dead letters {load['failed'] or 0:,}"
+    """Where each row of a load went; while that is not known of all, what is written of it so far."""
+    rows = counted(load["rows"] or 0, "row")
+    if load["status"] in UNDER_WAY:
+        return "; ".join([*([rows] if load["rows"] else []), so_far(load)])
+    fates = {name: load[name] or 0 for name in ("inserted", "updated", "unchanged", "stale")}
+    fates["dead letters"] = load["failed"] or 0
+    sign = "=" if sum(fates.values()) == (load["rows"] or 0) else "≠"
+    return f"{rows} {sign} {' + '.join(f'{name} {count:,}' for name, count in fates.items())}"
+
+
+def so_far(load: Mapping[str, Any]) -> str:
+    """What Postgres has of a load that is under way; nothing is written of rows that are as they were."""
+    changes, letters = load["changes_written"] or 0, load["dead_letters_written"] or 0
+    if not changes and not letters:
+        return "nothing written yet"
+    return f"so far {counted(changes, 'change')} written, {counted(letters, 'dead letter')}"
 
 
 def seconds_taken(load: Mapping[str, Any]) -> str:

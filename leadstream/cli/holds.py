@@ -13,7 +13,8 @@ from leadstream import kafka
 from leadstream.cli import session
 from leadstream.cli.database import Row, connect
 from leadstream.cli.documents import load_document
-from leadstream.cli.output import JsonOption, print_json
+from leadstream.cli.load_lookup import find_load
+from leadstream.cli.output import JsonOption, counted, print_json
 from leadstream.errors import LeadstreamError
 from leadstream.settings import Settings
 from leadstream.transaction import TransactionalProducer
@@ -71,22 +72,17 @@ def _settle(kind: Kind, load_id: str, dry_run: bool, as_json: bool) -> None:
     elif held == 0:
         typer.echo(f"load {before['load_id']} holds no deletes: nothing to do")
     elif dry_run:
-        typer.echo(f"{held} leads of {before['source']} would be {verb} ({before['reason']})")
+        typer.echo(f"{counted(held, 'lead')} of {before['source']} would be {verb} ({before['reason']})")
     else:
-        typer.echo(f"{held} held deletes settled: {after['deleted'] - before['deleted']} leads deleted")
+        deleted = after["deleted"] - before["deleted"]
+        typer.echo(f"{counted(held, 'held delete')} settled: {counted(deleted, 'lead')} deleted")
 
 
 async def _carry_out(settings: Settings, kind: Kind, load_id: str, dry_run: bool) -> tuple[Row, Row]:
     async with connect(settings.postgres) as database:
-        before = await database.row("load", load_id)
-        if before is None:
-            raise LeadstreamError(f"there is no load {load_id!r}", hint="leadstream loads lists them")
+        before = await find_load(database, load_id)
+        check_can_be_settled(before, kind)
         was_halted = bool(before["halted_partitions"])
-        if was_halted and kind == "reject":
-            raise LeadstreamError(
-                f"load {before['load_id']} is held because too many of its rows fail: rows cannot be rejected",
-                hint="mend its source's mapping and it goes on by itself, or let it through: leadstream loads approve",
-            )
         if not (was_halted or before["deletes_held"]) or dry_run:
             return before, before
         await send_command(settings, _command("proceed" if was_halted else kind, before))
@@ -101,6 +97,25 @@ async def _carry_out(settings: Settings, kind: Kind, load_id: str, dry_run: bool
                     hint="it is not lost: they will when they run; see leadstream status",
                 )
             await asyncio.sleep(POLL_SECONDS)
+
+
+def check_can_be_settled(load: Row, kind: Kind) -> None:
+    """Make sure that what holds a load is for ``kind`` to settle.
+
+    Raises:
+        LeadstreamError: it waits for its mapping.
+    """
+    if load["halted_partitions"]:
+        if kind == "reject":
+            raise LeadstreamError(
+                f"load {load['load_id']} is held because too many of its rows fail: rows cannot be rejected",
+                hint="mend its source's mapping and it goes on by itself, or let it through: leadstream loads approve",
+            )
+    elif load["status"] == "held":
+        raise LeadstreamError(
+            f"load {load['load_id']} is held for its header: there is nothing to approve or reject",
+            hint=f"see `leadstream sources drift {load['source']}`; with its mapping mended it goes on by itself",
+        )
 
 
 def _goes_on(load: Row) -> bool:

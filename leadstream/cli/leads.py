@@ -118,5 +118,6 @@ async def _raw_row(settings: Settings, lead: Row) -> dict[str, Any]:
 
 
 async def _hint(database: Database, key: str) -> str:
-    similar = [row["lead_key"] for row in await database.rows("similar_leads", key.rpartition(":")[2])]
+    source, _, provider_key = key.rpartition(":")
+    similar = [row["lead_key"] for row in await database.rows("similar_leads", provider_key, source)]
     return f"did you mean {' or '.join(similar)}?" if similar else "keys look like nevada:1106-22"

@@ -7,6 +7,7 @@ from typing import Any
 
 from leadstream.alerts import deletes_held_text
 from leadstream.cli.documents import seconds_taken
+from leadstream.cli.output import counted
 
 SHOWN_REASONS = 3
 STAGES = ("splitting", "mapping", "writing")
@@ -17,7 +18,8 @@ Load = Mapping[str, Any]
 def remarks(load: Load) -> str:
     """Everything worth a remark in one line, the most urgent first.
 
-    ``load`` is the document of ``leadstream loads``: with ``alerts`` and ``dead_letter_reasons``.
+    ``load`` is the document of ``leadstream loads``: with ``alerts`` and ``dead_letter_reasons``. Dead letters that
+    are settled are worth none.
     """
     parts = [f"ALERT: {alert}" for alert in load["alerts"]]
     reason = deletes_held_text(load) if load["deletes_held"] else load["reason"]
@@ -25,8 +27,8 @@ def remarks(load: Load) -> str:
         parts.append(reason)
     said = "; ".join(parts)
     parts += [note for note in load["notes"] or [] if note not in said]
-    if load["dead_letter_reasons"]:
-        parts.append(f"failed: {_reasons_text(load['dead_letter_reasons'])}")
+    if still_open := [reason for reason in load["dead_letter_reasons"] if reason["open"]]:
+        parts.append(f"failed: {_reasons_text(still_open)}")
     return "; ".join(parts)
 
 
@@ -40,7 +42,7 @@ def durations_text(load: Load) -> str:
 def _reasons_text(reasons: Sequence[Mapping[str, Any]]) -> str:
     counts: dict[str, int] = {}
     for reason in reasons:
-        counts[reason["code"]] = counts.get(reason["code"], 0) + reason["count"]
+        counts[reason["code"]] = counts.get(reason["code"], 0) + reason["open"]
     shown = sorted(counts.items(), key=lambda item: -item[1])
-    more = f", {len(shown) - SHOWN_REASONS} more reasons" if len(shown) > SHOWN_REASONS else ""
+    more = f", {counted(len(shown) - SHOWN_REASONS, 'more reason')}" if len(shown) > SHOWN_REASONS else ""
     return ", ".join(f"{code} {count:,}" for code, count in shown[:SHOWN_REASONS]) + more

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from leadstream.cli.documents import sum_sentence
+from leadstream.cli.documents import UNDER_WAY, so_far, sum_sentence
 from leadstream.cli.load_remarks import durations_text, remarks
 from leadstream.cli.output import table
 
@@ -32,7 +32,7 @@ def screen(documents: Sequence[Document], width: int) -> RenderableType:
                 *(d[name] for name in ("load_id", "key", "status", *COUNTERS, "started_at")),
                 durations_text(d),
                 d["rows_per_second"],
-                remarks(d),
+                "; ".join(filter(None, [so_far(d) if d["status"] in UNDER_WAY else "", remarks(d)])),
             )
             for d in documents
         ],

@@ -13,6 +13,7 @@ from leadstream.alerts import alerts
 from leadstream.cli import session
 from leadstream.cli.database import Database, Row, connect
 from leadstream.cli.documents import load_document, sum_sentence
+from leadstream.cli.load_lookup import find_load
 from leadstream.cli.load_screen import screen
 from leadstream.cli.load_watch import follow, open_display
 from leadstream.cli.output import JsonOption, console, print_json, print_pairs, print_table
@@ -91,8 +92,8 @@ def show(
     if reasons:
         typer.echo(f"\nwhy rows failed (leadstream dlq list --each --load {document['load_id']})")
         print_table(
-            ("count", "stage", "code", "example"),
-            [(r["count"], r["stage"], r["code"], r["example"]) for r in reasons],
+            ("count", "open", "stage", "code", "example"),
+            [(r["count"], r["open"], r["stage"], r["code"], r["example"]) for r in reasons],
             empty="",
         )
 
@@ -113,10 +114,7 @@ async def _newest(settings: PostgresSettings, rates: Rates, source: str | None, 
 
 async def _load(settings: PostgresSettings, rates: Rates, load_id: str) -> dict[str, Any]:
     async with connect(settings) as database:
-        row = await database.row("load", load_id)
-        if row is None:
-            raise LeadstreamError(f"there is no load {load_id!r}", hint="leadstream loads lists them")
-        return (await _documents(database, [row], rates))[0]
+        return (await _documents(database, [await find_load(database, load_id)], rates))[0]
 
 
 async def _documents(database: Database, rows: list[Row], rates: Rates) -> list[dict[str, Any]]:

@@ -95,6 +95,11 @@ def print_pairs(pairs: Mapping[str, Any], *, indent: str = "  ") -> None:
             typer.echo(f"{indent}{'':<{width}}  {line}")
 
 
+def counted(count: int, noun: str) -> str:
+    """So many of them, e.g. ``1 row``, ``1,200 rows``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def text(value: object) -> str:
     """A value for people."""
     if value is None:

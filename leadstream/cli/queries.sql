@@ -8,9 +8,11 @@ ORDER BY started_at DESC NULLS LAST, load_seq DESC NULLS LAST
 LIMIT $2;
 
 -- name: load
--- One load by its id ($1), or by the beginning of it when only one begins so.
+-- The load whose id is $1, then those whose ids begin so, newest first; at most some.
 SELECT * FROM loads
-WHERE load_id = $1 OR (starts_with(load_id, $1) AND 1 = (SELECT count(*) FROM loads WHERE starts_with(load_id, $1)));
+WHERE starts_with(load_id, $1)
+ORDER BY load_id = $1 DESC, started_at DESC, load_id
+LIMIT 4;
 
 -- name: load_of_object
 -- The newest load of the object at bucket $1, key $2.
@@ -30,8 +32,10 @@ ORDER BY load_seq DESC NULLS LAST
 LIMIT 1;
 
 -- name: dead_letter_reasons
--- Of loads $2 (of sources $1): how many dead letters have which first reason, most frequent first.
-SELECT load_id, stage, reason_code AS code, min(message) AS example, count(*) AS count
+-- Of loads $2 (of sources $1): how many dead letters have which first reason, and how many of them are open; most
+-- frequent first.
+SELECT load_id, stage, reason_code AS code, min(message) AS example, count(*) AS count,
+    count(*) FILTER (WHERE status = 'open') AS open
 FROM dead_letters
 JOIN unnest($1::text[], $2::text[]) AS wanted (source, load_id) USING (source, load_id)
 GROUP BY load_id, stage, reason_code
@@ -46,8 +50,11 @@ SELECT * FROM leads WHERE lead_key = $1;
 SELECT * FROM lead_history WHERE lead_key = $1 ORDER BY valid_from, canonical_offset;
 
 -- name: similar_leads
--- Keys that contain $1, for a hint.
-SELECT lead_key FROM leads WHERE position(lower($1) IN lower(lead_key)) > 0 ORDER BY lead_key LIMIT 3;
+-- Keys that contain $1, those of source $2 first, for a hint.
+SELECT lead_key FROM leads
+WHERE position(lower($1) IN lower(lead_key)) > 0
+ORDER BY source = $2 DESC, lead_key
+LIMIT 3;
 
 -- name: sample_leads
 -- One live lead a source; where there are such, one whose company is no person's name.

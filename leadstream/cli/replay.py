@@ -11,6 +11,7 @@ import typer
 from leadstream.cli import session
 from leadstream.cli.database import Row, connect
 from leadstream.cli.dead_letter_filters import TIME_FORMATS
+from leadstream.cli.load_lookup import find_load
 from leadstream.cli.output import JsonOption, UnmaskedOption, print_json, print_table
 from leadstream.cli.replay_order import (
     RUNNING,
@@ -210,7 +211,7 @@ async def _scope(settings: Settings, config: SourceConfig, load: str | None, sin
     async with connect(settings.postgres) as database:
         if not await database.rows("newest_loads", config.name, 1):
             raise LeadstreamError(f"source {config.name} has no load yet", hint="there is nothing to map again")
-        row = await database.row("load", load) if load is not None else None
+        row = await find_load(database, load) if load is not None else None
     if since is not None:
         moment = since if since.tzinfo else since.replace(tzinfo=UTC)
         return {"since_load_seq": int(moment.timestamp()) * SEQUENCE_PER_SECOND}

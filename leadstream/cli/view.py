@@ -14,7 +14,7 @@ from rich.text import Text
 
 from leadstream.cli.database import Row, connect
 from leadstream.cli.documents import load_document, seconds_taken, sum_sentence
-from leadstream.cli.output import console, fits, table
+from leadstream.cli.output import console, counted, fits, table
 from leadstream.errors import LeadstreamError
 from leadstream.settings import PostgresSettings
 
@@ -151,8 +151,8 @@ async def _read_if_there(settings: PostgresSettings) -> Progress | None:
 
 def _counts_sentence(counts: Mapping[str, int]) -> str:
     return (
-        f"{counts['leads']:,} leads, {counts['deleted_leads']:,} deleted, "
-        f"{counts['open_dead_letters']:,} open dead letters"
+        f"{counted(counts['leads'], 'lead')}, {counts['deleted_leads']:,} deleted, "
+        f"{counted(counts['open_dead_letters'], 'open dead letter')}"
     )
 
 

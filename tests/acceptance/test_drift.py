@@ -62,6 +62,9 @@ async def test_a_renamed_column_is_found_patched_and_its_held_load_goes_on(syste
 
     put = await leadstream(system, "put", str(second), "--source", "drifting", "--wait")
     assert put.returncode == 1 and "column 'Phone#' is gone (renamed to 'Phone'? 97 %)" in put.stdout, put
+    load_id = put.stdout.splitlines()[0].rpartition(" ")[2]
+    approved = await leadstream(system, "loads", "approve", load_id)
+    assert approved.returncode == 1 and "held for its header" in approved.stderr, approved
     uploaded = await objects(system, "drifting")
 
     shown = await leadstream(system, "sources", "drift", "drifting")
