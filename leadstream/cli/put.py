@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,8 +14,8 @@ import typer
 from leadstream.alerts import deletes_held_text
 from leadstream.cli import session
 from leadstream.cli.database import Row, connect
-from leadstream.cli.documents import GOOD, SETTLED, load_document, seconds_taken, sum_sentence
-from leadstream.cli.output import JsonOption, UnmaskedOption, console, print_json
+from leadstream.cli.documents import GOOD, SETTLED, UNDER_WAY, load_document, seconds_taken, sum_sentence
+from leadstream.cli.output import JsonOption, UnmaskedOption, console, print_json, text
 from leadstream.cli.put_preview import preview_file, print_preview
 from leadstream.cli.sources import find_source
 from leadstream.errors import LeadstreamError, TransientError
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from leadstream.cli.bucket import Uploaded
 
 POLL_INTERVAL_SECONDS = 0.25
+REPORT_INTERVAL_SECONDS = 1.0
 
 Report = Callable[[str], None]
 
@@ -50,7 +51,7 @@ def put(
     fail, and what each field would hold (personal data masked, unless --unmasked).
 
     With --wait, exit code 1 says that a load failed, is held, or did not get there in time.
-    The same bytes at the same key are the same load: they are not split again.
+    The same bytes at the same key are the same load: they are not split again, and it says when they were loaded.
 
     \b
     Examples:
@@ -87,10 +88,15 @@ def keys_of(files: Sequence[Path], source: SourceConfig, key: str | None) -> dic
     """Where each file goes.
 
     Raises:
-        typer.BadParameter: one key for several files or for a file elsewhere, or two files of one name.
+        typer.BadParameter: one key for several files, for a file elsewhere or with parts that are no names, or two
+            files of one name.
     """
     if key is not None and len(files) > 1:
         raise typer.BadParameter("one key cannot be that of several files", param_hint="--key")
+    if key is not None and {"", ".", ".."} & set(key.split("/")):
+        raise typer.BadParameter(
+            f"{key!r} has an empty part, '.' or '..' between its slashes: S3 knows no such folders", param_hint="--key"
+        )
     if key is not None and not key.startswith(source.prefix):
         raise typer.BadParameter(
             f"{key!r} is outside source {source.name}: its keys begin with {source.prefix}", param_hint="--key"
@@ -119,16 +125,19 @@ async def wait_for_load(settings: PostgresSettings, uploaded: Uploaded, *, deadl
     Raises:
         LeadstreamError: the deadline passed; says how far the load is.
     """
-    seen = ""
+    seen, seen_at = "", 0.0
     while True:
         row = await _find_load(settings, uploaded, deadline)
         # The newest load of the key is ours when the bytes are: a newer one of other bytes is not here yet.
         status = row["status"] if row is not None and row["object_version"] in uploaded.versions else "arriving"
         if row is not None and status in SETTLED:
             return row
-        if status != seen:
-            report(f"{uploaded.key}: {status}")
-            seen = status
+        moves = f": {sum_sentence(load_document(row))}" if row is not None and status in UNDER_WAY else ""
+        # Its numbers may move with every look; a status is told at once.
+        is_due = time.monotonic() - seen_at >= REPORT_INTERVAL_SECONDS or status != seen.partition(":")[0]
+        if status + moves != seen and is_due:
+            report(f"{uploaded.key}: {status}{moves}")
+            seen, seen_at = status + moves, time.monotonic()
         if time.monotonic() > deadline:
             raise LeadstreamError(
                 f"{uploaded.key}: not in Postgres in time; it is {status}",
@@ -148,11 +157,22 @@ async def _find_load(settings: PostgresSettings, uploaded: Uploaded, deadline: f
         return None
 
 
+def known_text(known: Mapping[str, Any]) -> str:
+    """That bytes which were put had come before, what became of them, and what to do."""
+    if known["status"] != GOOD:
+        return f"these bytes came before: {known['status']} since {text(known['at'])} UTC, load {known['load_id']}"
+    return (
+        f"already loaded at {text(known['at'])} UTC, load {known['load_id']}: nothing was done; "
+        "to load these bytes again use another --key, to map them again use leadstream replay"
+    )
+
+
 async def _put(
     settings: Settings, keys: dict[str, Path], *, wait: bool, timeout_seconds: float
 ) -> list[dict[str, Any]]:
     deadline = time.monotonic() + timeout_seconds
     documents = []
+    before = await _newest_loads(settings, list(keys))
     uploads = await upload(settings.s3, keys)
     with progress() as report:
         for uploaded in uploads:
@@ -160,8 +180,36 @@ async def _put(
             if wait:
                 row = await wait_for_load(settings.postgres, uploaded, deadline=deadline, report=report)
                 load = load_document(row)
-            documents.append({"file": str(uploaded.file), "bucket": uploaded.bucket, "key": uploaded.key, "load": load})
+            documents.append(
+                {
+                    "file": str(uploaded.file),
+                    "bucket": uploaded.bucket,
+                    "key": uploaded.key,
+                    "known": known_load(uploaded, before.get(uploaded.key)),
+                    "load": load,
+                }
+            )
     return documents
+
+
+async def _newest_loads(settings: Settings, keys: Sequence[str]) -> dict[str, Row]:
+    """The newest load of each key that has one; none where Postgres cannot be asked: a file can be put without it."""
+    with contextlib.suppress(LeadstreamError):
+        async with connect(settings.postgres) as database:
+            found = {key: await database.row("load_of_object", settings.s3.bucket, key) for key in keys}
+        return {key: row for key, row in found.items() if row is not None}
+    return {}
+
+
+def known_load(uploaded: Uploaded, before: Row | None) -> dict[str, Any] | None:
+    """What had become of these bytes at this key when they were put; ``before``: the newest load of the key then.
+
+    Its ``at`` is when that load came to its end, or began (held, broken). None: it is new, or was still under way.
+    """
+    if before is None or before["object_version"] not in uploaded.versions or before["status"] not in SETTLED:
+        return None
+    at = before["finished_at"] or before["started_at"]
+    return {"load_id": before["load_id"], "status": before["status"], "at": at}
 
 
 @contextlib.contextmanager
@@ -177,11 +225,15 @@ def progress() -> Iterator[Report]:
 
 def _print_receipt(document: dict[str, Any]) -> None:
     load = document["load"]
+    known = document["known"]
     if load is None:
         typer.echo(f"{document['file']} → s3://{document['bucket']}/{document['key']}")
+        if known:
+            typer.echo(f"  {known_text(known)}")
         return
     took = seconds_taken(load)
-    typer.echo(f"{load['key']}: {load['status']}{f' in {took}' if took else ''}, load {load['load_id']}")
+    state = known_text(known) if known else f"{load['status']}{f' in {took}' if took else ''}, load {load['load_id']}"
+    typer.echo(f"{load['key']}: {state}")
     typer.echo(f"  {sum_sentence(load)}")
     if load["deleted"]:
         typer.echo(f"  deleted {load['deleted']:,}")

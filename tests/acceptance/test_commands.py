@@ -78,13 +78,22 @@ async def test_put_waits_and_prints_a_receipt_that_adds_up(receipt: dict[str, An
 async def test_put_says_receipts_in_words_and_fails_for_a_file_that_cannot_be_used(
     system: System, tmp_path: Path, receipt: dict[str, Any]
 ) -> None:
-    """The same bytes at the same key: the first load's receipt, at once. Of a failed load the reason; exit code 1."""
+    """The same bytes at the same key: known since when, with the receipt. Of a failed load the reason; exit code 1."""
     write_sample("texas", tmp_path / "t.csv", rows=ROWS, seed=60)
     (tmp_path / "none.csv").write_bytes(b"")
     put = f"put --source {SOURCE} --wait --timeout 30 {tmp_path}"
-    again, failed, as_json = await _together(system, f"{put}/t.csv", f"{put}/none.csv", f"{put}/none.csv --json")
+    again, unwaited, failed, as_json = await _together(
+        system,
+        f"{put}/t.csv",
+        f"put --source {SOURCE} {tmp_path}/t.csv --json",
+        f"{put}/none.csv",
+        f"{put}/none.csv --json",
+    )
     assert again.returncode == 0, again.stderr
-    assert again.stdout.startswith(f"{SOURCE}/t.csv: done")
+    assert again.stdout.startswith(f"{SOURCE}/t.csv: already loaded at ") and "nothing was done" in again.stdout
+    (known,) = json.loads(_succeeded(unwaited))
+    assert (known["load"], known["known"]["load_id"]) == (None, receipt["load_id"])
+    assert (known["known"]["status"], known["known"]["at"]) == ("done", receipt["finished_at"])
     assert receipt["load_id"] in again.stdout
     assert f"{ROWS} rows = inserted {receipt['inserted']} + " in again.stdout
     assert (failed.returncode, as_json.returncode) == (1, 1)
@@ -131,12 +140,15 @@ async def test_a_lead_is_shown_with_its_history_and_the_row_the_vendor_sent(
 ) -> None:
     """The raw row is read back from Kafka, under the vendor's own column names; a wrong key brings a suggestion."""
     key = (await system.leads(SOURCE))[0]["lead_key"]
-    as_json, in_words, unknown = await _together(
+    as_json, in_words, unknown, misspelt = await _together(
         system,
         f"leads show {key} --json --unmasked",
         f"leads show {key}",
         f"leads show nowhere:{key.partition(':')[2]}",
+        f"leads show {key[:-1]}",
     )
+    # Others may know the same provider: those of the source that was named come first.
+    assert _one_line(misspelt).partition("did you mean ")[2].startswith(f"{SOURCE}:")
     shown = json.loads(_succeeded(as_json))
     assert shown["lead"]["lead_key"] == key
     assert [version["op"] for version in shown["history"]] == ["c"]
