@@ -11,11 +11,13 @@ import typer
 from leadstream.cli import session
 from leadstream.cli.database import Database, connect
 from leadstream.cli.forget_order import Letter, erase_letters, known_forgotten, send_order, sink_caught_up
-from leadstream.cli.output import JsonOption, print_json, print_pairs, text
+from leadstream.cli.output import JsonOption, counted, print_json, print_pairs, text
+from leadstream.cli.sources import unknown_source
 from leadstream.errors import ConfigError, LeadstreamError
 from leadstream.forgotten import FORGET, UNFORGET, Digester, digester_of
 from leadstream.masking import masked_email, masked_phone
 from leadstream.settings import Settings
+from leadstream.sources import read_sources
 from leadstream.text import clean
 from schemas import topics
 
@@ -105,6 +107,8 @@ def forget(
             "LEADSTREAM_PRIVACY_KEY is not set: nobody could be kept out",
             hint="set it to a long secret, the same for every stage and operator, and keep it",
         )
+    if not undo:
+        session.run(_check_sources(settings, subjects))
     forgotten = session.run(known_forgotten(settings))
     kept_out = {subject: forgotten.is_subject(subject.digest(digester)) for subject in subjects}
     if undo:
@@ -113,11 +117,14 @@ def forget(
     found = session.run(_look(settings, subjects))
     documents = [_document(subject, found[subject]) | {"kept_out": kept_out[subject]} for subject in subjects]
     copies = session.run(_copies(settings, list(found.values())))
+    for subject, document in zip(subjects, documents, strict=True):
+        if warning := unknown_lead(subject, document):
+            typer.echo(warning, err=True)
     if not dry_run:
         if not yes:
             for document in documents:
                 typer.echo(_sentence(document, "would be"), err=True)
-            typer.confirm("This cannot be undone. Erase?", abort=True, err=True)
+            confirm()
         for subject in subjects:
             session.run(_forget(settings, digester, subject))
         documents = [document | {"kept_out": True} for document in documents]
@@ -152,6 +159,47 @@ def subjects_of(keys: list[str], phones: list[str], emails: list[str]) -> list[S
     if not subjects:
         raise typer.BadParameter("say who: a lead's key, --phone or --email", param_hint="KEY")
     return list(dict.fromkeys(subjects))
+
+
+def unknown_lead(subject: Subject, document: dict[str, Any]) -> str:
+    """A warning where a key names no lead, which may be a slip of the pen; empty where it does, or has before."""
+    if not subject.key or document["leads"] or document["dead_letters"] or document["kept_out"]:
+        return ""
+    return f"warning: there is no lead {subject.key!r}: nothing of it is to be erased, but it is to be kept out"
+
+
+def confirm() -> None:
+    """Ask on standard error whether to erase.
+
+    Raises:
+        typer.Exit: the answer is no.
+        typer.Abort: there is no answer.
+    """
+    unchanged = "nothing was erased (--yes erases without asking)"
+    try:
+        sure = typer.confirm("This cannot be undone. Erase?", err=True)
+    except typer.Abort:
+        typer.echo(f"\n{unchanged}", err=True)
+        raise
+    if not sure:
+        typer.echo(unchanged, err=True)
+        raise typer.Exit(1)
+
+
+async def _check_sources(settings: Settings, subjects: list[Subject]) -> None:
+    """Make sure that each key is of a source that is known, or was once and has loads.
+
+    Raises:
+        UnknownSourceError: one is not; suggests one.
+    """
+    configs, errors = read_sources(settings.sources_dir)
+    unknown = {subject.key.partition(":")[0] for subject in subjects if subject.key}
+    unknown -= configs.keys() | {error.file.stem for error in errors}
+    if unknown:
+        async with connect(settings.postgres) as database:
+            unknown -= {row["source"] for row in await database.rows("loaded_sources")}
+    for name in sorted(unknown):
+        raise unknown_source(name, configs)
 
 
 async def look(database: Database, subject: Subject) -> Found:
@@ -189,7 +237,8 @@ async def _forget(settings: Settings, digester: Digester, subject: Subject) -> N
             if found.is_nothing:
                 return
     raise LeadstreamError(
-        f"{len(found.keys)} leads and {len(found.letters) + found.refused} dead letters of {subject.shown} are left",
+        f"of {subject.shown} are left: {counted(len(found.keys), 'lead')} and "
+        f"{counted(len(found.letters) + found.refused, 'dead letter')}",
         hint="give the command again when the files under way are done",
     )
 
@@ -223,13 +272,12 @@ def _document(subject: Subject, found: Found) -> dict[str, Any]:
 
 def _sentence(document: dict[str, Any], verb: str) -> str:
     keys = document["leads"]
-    what = f"{len(keys):,} lead{'' if len(keys) == 1 else 's'}"
+    what = counted(len(keys), "lead")
     if keys and keys != [document["subject"]]:
         what += f" ({', '.join(keys)})"
-    return (
-        f"{document['subject']}: {what}, {document['versions']:,} versions, {document['dead_letters']:,} dead letters "
-        f"{verb} erased; {'is kept out' if document['kept_out'] else 'would be kept out'}"
-    )
+    versions, letters = counted(document["versions"], "version"), counted(document["dead_letters"], "dead letter")
+    fate = "is kept out" if document["kept_out"] else "would be kept out"
+    return f"{document['subject']}: {what}, {versions}, {letters} {verb} erased; {fate}"
 
 
 async def _copies(settings: Settings, found: list[Found]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -103,9 +104,14 @@ def find_source(settings: Settings, name: str) -> SourceConfig:
     own = next((error for error in errors if error.file.stem in {name, Path(DEFAULTS_FILE_NAME).stem}), None)
     if own is not None:
         raise own
-    best = did_you_mean(name, list(configs))
-    hint = f"did you mean {best}?" if best else f"known sources: {', '.join(configs) or 'none yet'}"
-    raise UnknownSourceError(f"there is no source {name!r}", hint=hint)
+    raise unknown_source(name, configs)
+
+
+def unknown_source(name: str, known: Collection[str]) -> UnknownSourceError:
+    """That no source is called ``name``, with the one that may be meant, or those that there are."""
+    best = did_you_mean(name, known)
+    hint = f"did you mean {best}?" if best else f"known sources: {', '.join(known) or 'none yet'}"
+    return UnknownSourceError(f"there is no source {name!r}", hint=hint)
 
 
 def find_usable_source(settings: Settings, name: str) -> SourceConfig:

@@ -76,6 +76,10 @@ async def test_a_forgotten_lead_is_erased_everywhere_and_stays_out_until_it_is_l
     assert await _keys(system) == ["A", "B"]
     refused = await system.command("forget", key)
     assert refused.returncode != 0 and "cannot be undone" in refused.stderr and await _keys(system) == ["A", "B"]
+    assert "nothing was erased (--yes" in refused.stderr
+    nowhere, nobody = [await system.command("forget", name, "--dry-run") for name in ("nosuch:5", f"{SOURCE}:Z")]
+    assert nowhere.returncode == 2 and "there is no source 'nosuch' → known sources: " in nowhere.stderr
+    assert nobody.returncode == 0 and f"warning: there is no lead '{SOURCE}:Z'" in nobody.stderr
 
     done = await _forget(system, key, "--yes")
     assert done["forgotten"] == [trial["forgotten"][0] | {"kept_out": True}]
