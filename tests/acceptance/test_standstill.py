@@ -9,6 +9,7 @@ import pytest
 from tests.system import System
 
 
+@pytest.mark.long
 async def test_a_worker_whose_faust_does_not_come_back_to_its_work_ends_and_says_why(
     system: System, monkeypatch: pytest.MonkeyPatch
 ) -> None:
