@@ -1,6 +1,6 @@
 """The fuzz targets, briefly: their seeds, a fixed number of guided runs where atheris is at hand, and what they found.
 
-`make fuzz` runs them for long.
+`make fuzz` runs them for long, and CI for some seconds.
 """
 
 from __future__ import annotations
