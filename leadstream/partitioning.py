@@ -26,8 +26,11 @@ def lane_of(key: str, lanes: int) -> int:
 
 def lanes_of(keys: Sequence[bytes], lanes: int) -> list[int]:
     """As :func:`lane_of` for each key, many times faster: keys of one length are hashed all at once."""
+    lengths = list(map(len, keys))
+    if len(set(lengths)) == 1:
+        return [(value & POSITIVE_MASK) % lanes for value in _murmur2_of_all(keys, lengths[0])]
     by_length: dict[int, list[int]] = {}
-    for place, length in enumerate(map(len, keys)):
+    for place, length in enumerate(lengths):
         by_length.setdefault(length, []).append(place)
     found = [0] * len(keys)
     for length, places in by_length.items():

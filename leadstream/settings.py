@@ -51,6 +51,8 @@ class KafkaSettings(BaseSettings):
     ssl_cert_file: Path | None = None
     ssl_key_file: Path | None = None
     replication_factor: int = 1
+    compression: Literal["zstd", "none"] = "zstd"
+    """Of what the stages write in transactions."""
 
 
 class RegistrySettings(BaseSettings):
@@ -101,7 +103,7 @@ class ProducerSettings(BaseSettings):
     sqs_visibility_timeout_seconds: int = 60
     reconcile_interval_seconds: float = Field(default=900.0, ge=0)
     """Between two looks at the bucket for what the queue never announced; 0: never."""
-    rows_per_transaction: int = 10_000
+    rows_per_transaction: int = 20_000
     max_row_bytes: int = Field(default=1_048_576, ge=1_024, le=2_097_152)
     """A row above this goes to the dead letters (its first bytes and its place); bounds memory."""
     http_port: HttpPort = None

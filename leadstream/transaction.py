@@ -2,7 +2,8 @@
 
 Three properties of aiokafka 0.14 shape this file: ``commit_transaction`` succeeds even when an un-awaited send
 failed, so every delivery is awaited before the commit; ``send()`` costs several times what ``send_batch()`` does,
-so records are packed here; and after an error it is not known what the broker has, so the producer is thrown away.
+so records are packed here (``leadstream.record_batch``); and after an error it is not known what the broker has, so the
+producer is thrown away.
 """
 
 from __future__ import annotations
@@ -15,18 +16,17 @@ from typing import Any
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import IllegalOperation
-from aiokafka.producer.message_accumulator import BatchBuilder
 
 from leadstream import kafka, metrics
+from leadstream.record_batch import RecordBatch, encoded_headers, record_body
 from leadstream.settings import KafkaSettings
 
-MAX_BATCH_BYTES = 512 * 1024
 TRANSACTION_TIMEOUT_MILLISECONDS = 60_000
 STOP_TIMEOUT_SECONDS = 5.0
+LARGE_BATCH_BYTES = 64 * 1024
+"""From here on, a batch is compressed on another core."""
 
-Record = tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]
-"""Key, value and headers."""
-Packed = list[tuple[TopicPartition, BatchBuilder]]
+Packed = list[tuple[TopicPartition, RecordBatch]]
 """Records on their way into a transaction."""
 
 
@@ -53,7 +53,7 @@ class TransactionalProducer:
         self.transactional_id = transactional_id
         self._settings = settings
         self._producer: AIOKafkaProducer | None = None
-        self._open: dict[TopicPartition, BatchBuilder] = {}
+        self._open: dict[TopicPartition, RecordBatch] = {}
         self._full: Packed = []
         self._delivered: dict[TopicPartition, list[tuple[int, int]]] = {}
         self._topics: set[str] = set()
@@ -73,7 +73,6 @@ class TransactionalProducer:
             self._settings,
             transactional_id=self.transactional_id,
             transaction_timeout_ms=TRANSACTION_TIMEOUT_MILLISECONDS,
-            max_batch_size=MAX_BATCH_BYTES,
             linger_ms=0,
         )
         self._producer = producer
@@ -96,29 +95,23 @@ class TransactionalProducer:
         partition: int,
         key: bytes | None,
         value: bytes | None,
-        headers: list[tuple[str, bytes]] | None = None,
-        timestamp_ms: int | None = None,
+        headers: Sequence[tuple[str, bytes]] = (),
     ) -> None:
         """Put one record into the transaction; nothing is sent before ``deliver`` or ``commit``."""
-        self.add_all(topic, partition, [(key, value, headers or [])], timestamp_ms)
+        self.add_all(topic, partition, [record_body(key, value, encoded_headers(headers))])
 
-    def add_all(self, topic: str, partition: int, records: Sequence[Record], timestamp_ms: int | None = None) -> None:
-        """As :meth:`add` for each record of one partition."""
-        if not records:
-            return
+    def add_all(self, topic: str, partition: int, bodies: Sequence[bytes]) -> None:
+        """As :meth:`add` for records of one partition, each as ``leadstream.record_batch.record_body`` makes it."""
         where = TopicPartition(topic, partition)
-        batch = self._open.get(where)
-        if batch is None:
-            batch = self._open[where] = self._live.create_batch()
-        size = 0
-        for key, value, headers in records:
-            added = batch.append(timestamp=timestamp_ms, key=key, value=value, headers=headers)
-            if added is None:  # full
-                self._full.append((where, batch))
-                batch = self._open[where] = self._live.create_batch()
-                added = batch.append(timestamp=timestamp_ms, key=key, value=value, headers=headers)
-            size += added.size
-        self.pending_bytes += size
+        while bodies:
+            batch = self._open.get(where)
+            if batch is None:
+                batch = self._open[where] = RecordBatch(compress=self._settings.compression == "zstd")
+            before = batch.size()
+            bodies = batch.extend(bodies)
+            self.pending_bytes += batch.size() - before
+            if bodies:
+                self._full.append((where, self._open.pop(where)))
 
     def discard(self) -> None:
         """Forget what was added and not yet delivered."""
@@ -140,6 +133,8 @@ class TransactionalProducer:
             for topic in {where.topic for where, _batch in batches} - self._topics:
                 await self._live.client.add_topic(topic)
                 self._topics.add(topic)
+            large = [batch for _where, batch in batches if batch.size() > LARGE_BATCH_BYTES]
+            await asyncio.gather(*(asyncio.to_thread(batch.press) for batch in large))
             futures = [await self._live.send_batch(b, w.topic, partition=w.partition) for w, b in batches]
             results = await asyncio.gather(*futures, return_exceptions=True)
             for (where, batch), result in zip(batches, results, strict=True):

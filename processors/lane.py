@@ -25,10 +25,11 @@ from leadstream.health import HEALTH
 from leadstream.lanes import lane_part
 from leadstream.log import get_logger
 from leadstream.partitioning import lane_of, lead_key
+from leadstream.record_batch import encoded_headers, record_body
 from leadstream.retry import forever
 from leadstream.settings import Settings
 from leadstream.sources import SourceCatalog, SourceConfig
-from leadstream.transaction import Record, TransactionalProducer
+from leadstream.transaction import TransactionalProducer
 from processors import breaker
 from processors.change_state import PROGRESS_KEY, PartitionState
 from processors.changes import BatchChanges
@@ -47,7 +48,7 @@ from schemas.headers import dead_letter_headers, letter_event_headers
 
 OFFSETS_GROUP_ID = "leadstream-processors"
 """Offsets are committed for this group; it has no members, the lanes' group has (see ``service``)."""
-NO_HEADERS: headers.Headers = []
+NO_HEADERS = encoded_headers(())
 POLL_TIMEOUT_MILLISECONDS = 200
 POLL_AGAIN_SECONDS = 0.3
 MAX_PARTITION_FETCH_BYTES = 512 * 1024
@@ -336,24 +337,27 @@ class ProcessorLane:
         """Put the change records (and a tombstone after each delete) into the transaction."""
         envelopes = EnvelopeEncoder(outcome.source.name, self._lane, datetime.now(UTC))
         key_prefix = lead_key(outcome.source.name, "").encode()
-        made: list[Record] = []
+        made: list[bytes] = []
         for change in outcome.changes:
             key = key_prefix + change.key
-            told = headers.erasure_headers(change.erased_by) if change.erased_by else NO_HEADERS
-            made.append((key, self._lead_prefix + envelopes.encode(key, change) + change.body_bytes, told))
+            told = encoded_headers(headers.erasure_headers(change.erased_by)) if change.erased_by else NO_HEADERS
+            value = self._lead_prefix + envelopes.encode(key, change) + change.body_bytes
+            made.append(record_body(key, value, told))
             if change.op == "d":
-                made.append((key, None, told))
+                made.append(record_body(key, None, told))
         producer.add_all(topics.CANONICAL, self._lane, made)
 
     def _add_state(self, producer: TransactionalProducer, outcome: BatchChanges, offsets: Iterator[int]) -> None:
         state = outcome.state
         encoder = self._context.state_encoders[state.source]
-        entries: list[Record] = [
-            (key, encoder.prefix + entry.encoded(), NO_HEADERS) for key, entry in outcome.settle(offsets).items()
+        entries = [
+            record_body(key, encoder.prefix + entry.encoded(), NO_HEADERS)
+            for key, entry in outcome.settle(offsets).items()
         ]
-        entries += [(key, None, NO_HEADERS) for key in outcome.erased]
+        entries += [record_body(key, None, NO_HEADERS) for key in outcome.erased]
         next_offset = self._next_offsets.get(TopicPartition(topics.raw_topic(state.source), self._lane), 0)
-        entries.append((PROGRESS_KEY, encoder.encode(state.progress_record(next_offset)), NO_HEADERS))
+        progress = encoder.encode(state.progress_record(next_offset))
+        entries.append(record_body(PROGRESS_KEY, progress, NO_HEADERS))
         producer.add_all(topics.state_topic(state.source), self._lane, entries)
 
     def _add_letters_and_steps(self, producer: TransactionalProducer, outcome: BatchChanges) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from leadstream import metrics
+from leadstream.tasks import given_up
 from leadstream.transaction import Packed, TransactionalProducer
 from producer.ledger import Ledger, LedgerEntry
 
@@ -57,8 +58,7 @@ class Commits:
     async def cancel(self) -> None:
         """Give up the commit that is under way, if any; its outcome is nobody's concern."""
         if self._under_way is not None:
-            self._under_way.cancel()
-            await asyncio.gather(self._under_way, return_exceptions=True)
+            await given_up(self._under_way)
 
     async def _commit(self, entry: LedgerEntry, tally: Tally, packed: Packed) -> None:
         async with self._gate:

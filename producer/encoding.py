@@ -106,10 +106,13 @@ class Text:
         """``data`` (whole lines) as text; a line that cannot be decoded gets replacement characters and is named so."""
         raw = data.splitlines(keepends=True)
         try:
-            text = io.StringIO(data.decode(self._codec), newline="").readlines()
-            return Lines(raw, text, set(), set())
+            text = data.decode(self._codec)
         except UnicodeDecodeError:
             return self._decode_singly(raw)
+        lines = text.splitlines(keepends=True)
+        if len(lines) != len(raw):  # a text ends lines at more characters than bytes do, which are no line ends in CSV
+            lines = io.StringIO(text, newline="").readlines()
+        return Lines(raw, lines, set(), set())
 
     def _decode_singly(self, raw: list[bytes]) -> Lines:
         lines = Lines(raw, [], set(), set())

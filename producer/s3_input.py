@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Iterator
 from typing import Any
@@ -13,6 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, 
 from leadstream import aws
 from leadstream.errors import BadRecordError, ConfigError, TransientError
 from leadstream.settings import S3Settings
+from leadstream.tasks import given_up
 from producer.arrivals import Arrival, told_version
 
 CHUNK_BYTES = 1024 * 1024
@@ -195,6 +197,22 @@ class S3Input:
             raise TransientError(
                 f"S3 cannot be reached at {self._settings.endpoint_url or 'AWS'} ({type(exc).__name__})"
             ) from exc
+
+
+async def read_ahead(chunks: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    """The same chunks; the next one is fetched while the last one is in use."""
+
+    async def fetch() -> bytes:
+        return await anext(chunks, b"")
+
+    async with contextlib.aclosing(chunks):
+        following = asyncio.create_task(fetch())
+        try:
+            while chunk := await following:
+                following = asyncio.create_task(fetch())
+                yield chunk
+        finally:
+            await given_up(following)
 
 
 def _continues(answer: Any, arrival: Arrival, position: int) -> bool:

@@ -20,6 +20,7 @@ from leadstream.log import get_logger
 from leadstream.metrics import UNKNOWN_SOURCE
 from leadstream.partitioning import lane_of
 from leadstream.sources import SourceConfig
+from leadstream.tasks import beside
 from leadstream.transaction import TransactionalProducer
 from producer.approvals import approved_loads
 from producer.arrivals import Arrival
@@ -31,6 +32,7 @@ from producer.drift_input import earlier_cells, first_rows
 from producer.ledger import Ledger, LedgerEntry
 from producer.raw_output import end_headers, load_headers, raw_schema, row_headers
 from producer.row_messages import RowMessages
+from producer.s3_input import read_ahead
 from producer.split_events import NO_KEY
 from producer.splitter import Damaged, Event, Header, Rows, Splitter, Summary
 from schemas import topics
@@ -82,6 +84,7 @@ class LoadSplit:
             format_of(self._source), name=arrival.key, max_row_bytes=context.settings.producer.max_row_bytes
         )
         self._first_bytes = b""
+        self._known_columns: asyncio.Task[list[str] | None] | None = None
         # set by the header
         self._notes: tuple[str, ...] = ()
         self._schema_id = 0
@@ -117,14 +120,18 @@ class LoadSplit:
             )
         if not self._announced:
             self._add_step("splitting")
-        # 2. Read it as a stream, pinned to its version.
-        async for chunk in self._context.s3.read(self._arrival):
-            self._first_bytes = self._first_bytes or chunk[:FIRST_BYTES_KEPT]
-            # 3. Split it; every row becomes a message, every damaged row a dead letter.
-            if held := await self._take(self._splitter.feed(chunk)):
+        # 2. Read it as a stream, pinned to its version, while the registry says which header it knows.
+        async with (
+            beside(self._context.known_columns(self._source.name)) as self._known_columns,
+            contextlib.aclosing(read_ahead(self._context.s3.read(self._arrival))) as chunks,
+        ):
+            async for chunk in chunks:
+                self._first_bytes = self._first_bytes or chunk[:FIRST_BYTES_KEPT]
+                # 3. Split it; every row becomes a message, every damaged row a dead letter.
+                if held := await self._take(self._splitter.feed(chunk)):
+                    return held
+            if held := await self._take(self._splitter.finish()):
                 return held
-        if held := await self._take(self._splitter.finish()):
-            return held
         # 4. End it: the markers, the ledger, the step, in the last transaction.
         return await self._end(self._splitter.summary)
 
@@ -152,7 +159,8 @@ class LoadSplit:
         """
         source = self._known_source
         names = [column.name for column in header.columns]
-        known = await self._context.known_columns(source.name)
+        assert self._known_columns is not None
+        known = await self._known_columns
         judgement = judge(source, names, known)
         if judgement.held and not self._rows_before:  # a load that is half sent is not stopped any more
             await self._context.ensure_source_topics(source.name)
@@ -179,11 +187,11 @@ class LoadSplit:
     def _add_rows(self, rows: Rows) -> None:
         self._rows += len(rows.cells)
         by_lane, unkeyed = self._known_messages.of(rows)
-        for lane, messages in enumerate(by_lane):
-            self._partition_rows[lane] += len(messages)
-            self._producer.add_all(topics.raw_topic(self._entry.source), lane, messages)
+        for lane, bodies in enumerate(by_lane):
+            self._partition_rows[lane] += len(bodies)
+            self._producer.add_all(topics.raw_topic(self._entry.source), lane, bodies)
         for row in unkeyed:
-            value = self._known_messages.encode(row.cells)
+            value = self._known_messages.value_of(row)
             self._add_dead_letter(Stage.SPLIT, NO_KEY, row.row_number, row.line_number, value)
         self._unkeyed += len(unkeyed)
 

@@ -9,9 +9,12 @@ from aiokafka import TopicPartition
 
 from bench.peers.serve import Answer, Request, serve
 from leadstream import kafka
+from leadstream.record_batch import encoded_headers, record_body
 from leadstream.settings import Settings
 from leadstream.transaction import TransactionalProducer
 from schemas.topics import MAX_RAW_BYTES
+
+NO_HEADERS = encoded_headers(())
 
 
 async def copy(request: Request) -> Answer:
@@ -35,7 +38,7 @@ async def copy(request: Request) -> Answer:
         if not batches:
             continue
         for where, records in batches.items():
-            copies = [(record.key, record.value, []) for record in records]
+            copies = [record_body(record.key, record.value, NO_HEADERS) for record in records]
             producer.add_all(request["topic"], where.partition, copies)
             rows += sum(record.value is not None for record in records)
         await producer.begin()

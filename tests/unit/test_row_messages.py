@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from leadstream.partitioning import lane_of
+from leadstream.record_batch import encoded_headers, record_body
 from producer.raw_output import encode_row, load_headers, row_headers
 from producer.row_messages import RowMessages
 from producer.splitter import Row, Rows
@@ -24,9 +25,13 @@ def test_each_row_is_in_the_lane_of_its_lead_with_its_own_place() -> None:
     by_lane, unkeyed = RowMessages("texas", LANES, _key_of, b"prefix", 2, CONSTANT).of(Rows(cells, 11, lines))
     rows = [Row(row, 11 + at, 100 + 2 * at) for at, row in enumerate(cells)]
     assert unkeyed == [row for row in rows if not row.cells[0]]
-    for lane, messages in enumerate(by_lane):
-        assert messages == [
-            (row.cells[0].encode(), encode_row(b"prefix", row.cells), row_headers(CONSTANT, *row[1:]))
+    for lane, bodies in enumerate(by_lane):
+        assert bodies == [
+            record_body(
+                row.cells[0].encode(),
+                encode_row(b"prefix", row.cells),
+                encoded_headers(row_headers(CONSTANT, *row[1:])),
+            )
             for row in rows
             if row.cells[0] and lane_of(f"texas:{row.cells[0]}", LANES) == lane
         ]
