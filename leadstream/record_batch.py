@@ -2,7 +2,7 @@
 
 The format is that of https://kafka.apache.org/documentation/#recordbatch. aiokafka's builder takes a record's headers
 as a list and encodes each of them anew; here, what is the same in all records of a load is encoded once, and a batch is
-joined, compressed and summed up in a step each. Numbers in records are zigzag varints (Protocol Buffers, "Encoding").
+joined, compressed and summed up in a step each. Numbers in records are encoded as Avro's are.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import cramjam
 from aiokafka.record.util import calc_crc32c
 
-from schemas.flat_records import varint
+from schemas.flat_records import encoded_long
 
 MAX_BATCH_BYTES = 1_000_000
 """Before compression: what a broker's own ``message.max.bytes`` lets pass. A larger record has a batch of its own."""
@@ -34,14 +34,8 @@ _MAGIC = 2
 _ZSTD = 4
 _TRANSACTIONAL = 0x10
 
-
-def signed_varint(number: int) -> bytes:
-    """A whole number in zigzag: 0, -1, 1, -2, … become 0, 1, 2, 3, …, seven bits a byte."""
-    return varint(number << 1 if number >= 0 else -(number << 1) - 1)
-
-
-SIGNED_VARINTS = tuple(map(signed_varint, range(KNOWN)))
-_NO_BYTES = signed_varint(-1)
+SIGNED_VARINTS = tuple(map(encoded_long, range(KNOWN)))
+_NO_BYTES = encoded_long(-1)
 # a record begins with its attributes (none), its time and place, the last two counted from the batch's first record
 _STARTS = tuple(b"\0\0" + place for place in SIGNED_VARINTS)
 
@@ -51,12 +45,12 @@ def sized(data: bytes | None) -> bytes:
     if data is None:
         return _NO_BYTES
     size = len(data)
-    return (SIGNED_VARINTS[size] if size < KNOWN else signed_varint(size)) + data
+    return (SIGNED_VARINTS[size] if size < KNOWN else encoded_long(size)) + data
 
 
 def encoded_headers(headers: Sequence[tuple[str, bytes]], more: int = 0) -> bytes:
     """Headers as they stand in a record, in which ``more`` of them follow."""
-    parts = [signed_varint(len(headers) + more)]
+    parts = [encoded_long(len(headers) + more)]
     for name, value in headers:
         parts += sized(name.encode()), sized(value)
     return b"".join(parts)
@@ -88,9 +82,9 @@ class RecordBatch:
         """Take in records (see :func:`record_body`), in their order; gives those for which there is no room."""
         parts, count, size = self._parts, self._count, self._size
         for body in bodies:
-            start = _STARTS[count] if count < KNOWN else b"\0\0" + signed_varint(count)
+            start = _STARTS[count] if count < KNOWN else b"\0\0" + encoded_long(count)
             length = len(start) + len(body)
-            told_length = SIGNED_VARINTS[length] if length < KNOWN else signed_varint(length)
+            told_length = SIGNED_VARINTS[length] if length < KNOWN else encoded_long(length)
             larger = size + len(told_length) + length
             if larger > MAX_BATCH_BYTES and count:
                 break

@@ -55,22 +55,27 @@ class LeadEntry(NamedTuple):
     def sent_at(self, offset: int) -> LeadEntry:
         """The same, and that its record stands at this offset of leads.canonical."""
         content_hash, load_seq, row_number, _offset, deleted, held_by, has_duplicates, fingerprint = self
-        return LeadEntry(content_hash, load_seq, row_number, offset, deleted, held_by, has_duplicates, fingerprint)
+        return _entry((content_hash, load_seq, row_number, offset, deleted, held_by, has_duplicates, fingerprint))
 
     def encoded(self) -> bytes:
         """The entry as an Avro record of ``schemas/lead_state.avsc``; the fields of progress have their defaults."""
+        content_hash, load_seq, row_number, offset, deleted, held_by, has_duplicates, _fingerprint = self
         return b"".join(
             (
-                encoded_string(self.content_hash),
-                encoded_long(self.load_seq),
-                encoded_long(self.row_number),
-                encoded_long(self.canonical_offset),
-                b"\x01" if self.deleted else b"\x00",
-                encoded_string(self.held_by.encode()),
-                b"\x01" if self.has_duplicates else b"\x00",
+                encoded_string(content_hash),
+                encoded_long(load_seq),
+                encoded_long(row_number),
+                encoded_long(offset),
+                b"\x01" if deleted else b"\x00",
+                encoded_string(held_by.encode()) if held_by else b"\x00",
+                b"\x01" if has_duplicates else b"\x00",
                 _no_progress(),
             )
         )
+
+
+_entry = functools.partial(tuple.__new__, LeadEntry)
+"""A lead's entry from all that is in it, in half the time of its constructor."""
 
 
 @functools.cache
@@ -125,21 +130,18 @@ class PartitionState:
             return None
         content_hash, fingerprint, load_seq, row_number, offset, has_duplicates, deleted = _PACKED.unpack(packed)
         held_by = self._held.get(key, "")
-        return LeadEntry(content_hash, load_seq, row_number, offset, deleted, held_by, has_duplicates, fingerprint)
+        return _entry((content_hash, load_seq, row_number, offset, deleted, held_by, has_duplicates, fingerprint))
 
     def put(self, key: bytes, entry: LeadEntry) -> None:
         """Take over a committed entry."""
-        self._pack(
-            key,
-            entry.content_hash,
-            entry.fingerprint,
-            entry.load_seq,
-            entry.row_number,
-            entry.canonical_offset,
-            entry.has_duplicates,
-            entry.deleted,
-            entry.held_by,
+        content_hash, load_seq, row_number, offset, deleted, held_by, has_duplicates, fingerprint = entry
+        self._leads[key] = _PACKED.pack(
+            content_hash, fingerprint, load_seq, row_number, offset, has_duplicates, deleted
         )
+        if held_by:
+            self._held[key] = held_by
+        else:
+            self._held.pop(key, None)
 
     def forget(self, key: bytes) -> None:
         """Take over that an entry was erased."""
@@ -211,17 +213,17 @@ class PartitionState:
     def take_record(self, key: bytes, value: dict[str, Any]) -> None:
         """Take over a record of the changelog; a newer one of the same key replaces it."""
         if key != PROGRESS_KEY:
-            self._pack(
-                key,
+            entry = (
                 value["content_hash"],
-                b"",
                 value["load_seq"],
                 value["row_number"],
                 value["canonical_offset"],
-                value.get("has_duplicates", False),
                 value["deleted"],
                 value.get("held_by", ""),
+                value.get("has_duplicates", False),
+                b"",
             )
+            self.put(key, _entry(entry))
             return
         self.newest_complete = value["load_seq"]
         self.next_offset = value["next_offset"]
@@ -248,23 +250,3 @@ class PartitionState:
                 # Millions of records: what is decoded already needs no waiting, and goes straight to its packed form.
                 _schema_id, value = decoder.decode_cached(record.value) or await decoder.decode(record.value)
                 self.take_record(record.key, value)
-
-    def _pack(
-        self,
-        key: bytes,
-        content_hash: bytes,
-        fingerprint: bytes,
-        load_seq: int,
-        row_number: int,
-        canonical_offset: int,
-        has_duplicates: bool,
-        deleted: bool,
-        held_by: str,
-    ) -> None:
-        self._leads[key] = _PACKED.pack(
-            content_hash, fingerprint, load_seq, row_number, canonical_offset, has_duplicates, deleted
-        )
-        if held_by:
-            self._held[key] = held_by
-        else:
-            self._held.pop(key, None)

@@ -25,12 +25,18 @@ NULL_BRANCH = b"\x00"
 VALUE_BRANCH = b"\x02"
 SHORT_BYTES = 64
 CACHED_VALUES = 65_536
+CACHED_LISTS = 4_096
 
 Cells = list[str | None]
 Write = Callable[[Any], bytes]
 
-_SHORT_LENGTHS = tuple(bytes([length << 1]) for length in range(SHORT_BYTES))
-_SHORT_TEXTS = tuple(VALUE_BRANCH + length for length in _SHORT_LENGTHS)
+_TWO_BYTES = 1 << 14
+"""Of a number, the two bytes that say its lowest 14 bits are ready: when they are its last, and when more follow."""
+_LAST = tuple(bytes((n,)) if n < 0x80 else bytes((n & 0x7F | 0x80, n >> 7)) for n in range(_TWO_BYTES))
+_GO_ON = tuple(bytes((n & 0x7F | 0x80, n >> 7 | 0x80)) for n in range(_TWO_BYTES))
+_SHORT_SIZES = tuple(0 if byte > 0x7F or byte & 1 else byte >> 1 for byte in range(256))
+"""By the byte after the branch; 0: the length has more bytes, or is none."""
+_SHORT_TEXTS = tuple(VALUE_BRANCH + _LAST[length << 1] for length in range(SHORT_BYTES))
 
 
 def compile_cells(columns: int, wanted: Collection[int]) -> Callable[[bytes], Cells]:
@@ -43,7 +49,7 @@ def compile_cells(columns: int, wanted: Collection[int]) -> Callable[[bytes], Ce
     following = 0
     for at in sorted(wanted):
         steps += _passing(at - following)
-        steps += _cell(f"cells[{at}] = str(data[at:end], 'utf-8')")
+        steps += _cell(f"cells[{at}] = data[at:end].decode()")
         following = at + 1
     steps += _passing(columns - following)
     return function(
@@ -57,7 +63,7 @@ def compile_cells(columns: int, wanted: Collection[int]) -> Callable[[bytes], Ce
             "if at != len(data): raise no_row('there are bytes left over, or too few')",
             "return cells",
         ],
-        {"long_size": _long_size, "no_row": _no_row},
+        {"short_size": _SHORT_SIZES, "long_size": _long_size, "no_row": _no_row},
     )
 
 
@@ -84,19 +90,12 @@ def compile_encoder(schema: Any) -> Callable[[dict[str, Any]], bytes]:
 
 def encoded_string(data: bytes) -> bytes:
     """A string, given in UTF-8, or bytes."""
-    return (_SHORT_LENGTHS[len(data)] if len(data) < SHORT_BYTES else varint(len(data) << 1)) + data
+    return varint(len(data) << 1) + data
 
 
 def encoded_long(number: int) -> bytes:
     """A whole number of up to 64 bits."""
-    number = number << 1 if number >= 0 else ~(number << 1)
-    if number < 0x80:
-        return number.to_bytes(1, "big")
-    if number < 0x4000:
-        return bytes((number & 0x7F | 0x80, number >> 7))
-    if number < 0x200000:
-        return bytes((number & 0x7F | 0x80, number >> 7 & 0x7F | 0x80, number >> 14))
-    return varint(number)
+    return varint(number << 1 if number >= 0 else ~(number << 1))
 
 
 def _passing(columns: int) -> list[str]:
@@ -107,21 +106,20 @@ def _passing(columns: int) -> list[str]:
 def _cell(take: str) -> list[str]:
     """Steps over one cell, which ``take`` finds between ``at`` and ``end``."""
     return [
-        "branch = data[at]",
-        "if branch == 2:",
-        "    size = data[at + 1]",
-        "    if size > 127 or size & 1: size, at = long_size(data, at + 1)",
-        "    else: at += 2",
-        "    end = at + (size >> 1)",
+        "if data[at] == 2:",
+        "    size = short_size[data[at + 1]]",
+        "    if size: at += 2",
+        "    else: size, at = long_size(data, at + 1)",
+        "    end = at + size",
         f"    {take}",
         "    at = end",
-        "elif branch == 0: at += 1",
+        "elif data[at] == 0: at += 1",
         "else: raise no_row('a cell is neither null nor text')",
     ]
 
 
 def _long_size(data: bytes, at: int) -> tuple[int, int]:
-    """Twice the length of a string, and where it begins."""
+    """The length of a string, and where it begins."""
     size = shift = 0
     while (byte := data[at]) > 0x7F:
         size |= (byte & 0x7F) << shift
@@ -130,7 +128,7 @@ def _long_size(data: bytes, at: int) -> tuple[int, int]:
     size |= byte << shift
     if size & 1:
         raise _no_row("a negative length")
-    return size, at + 1
+    return size >> 1, at + 1
 
 
 def _no_row(why: str) -> BadRecordError:
@@ -184,8 +182,11 @@ def encoded_strings(values: list[str]) -> bytes:
     """An array of strings."""
     if type(values) is not list:
         raise TypeError(f"{type(values).__name__} is no list")
-    if not values:
-        return NULL_BRANCH
+    return _strings(tuple(values)) if values else NULL_BRANCH
+
+
+@functools.lru_cache(CACHED_LISTS)  # sets of age groups and of changed fields repeat
+def _strings(values: tuple[str, ...]) -> bytes:
     return b"".join([encoded_long(len(values)), *[encoded_string(value.encode()) for value in values], NULL_BRANCH])
 
 
@@ -200,9 +201,6 @@ def _by_fastavro(schema: Any) -> Write:
 
 def varint(number: int) -> bytes:
     """A whole number that is not negative: seven bits a byte, the lowest first."""
-    out = bytearray()
-    while number > 0x7F:
-        out.append((number & 0x7F) | 0x80)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
+    if number < _TWO_BYTES:
+        return _LAST[number]
+    return _GO_ON[number & _TWO_BYTES - 1] + varint(number >> 14)
