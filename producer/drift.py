@@ -72,13 +72,14 @@ def judge(
     present = {clean_header(column): column for column in columns}
     if _is_a_row(present, source, known):
         columns, rows, present = (), (), {}
+    places = {column: at for at, column in reversed(list(enumerate(columns)))}
     before = {clean_header(column): column for column in known or ()}
     wanted = {clean_header(column): column for column in (*source.columns, *source.required_columns)}
     required = {clean_header(column) for column in source.required_columns}
     missing = [name for name in wanted if name not in present and (name in required or name in before)]
     suggestions = suggest(
         {name: _kind_of(source, name) for name in missing},
-        {column: _cells(columns, rows, column) for name, column in present.items() if name not in wanted},
+        {column: _cells(rows, places[column]) for name, column in present.items() if name not in wanted},
         before,
         earlier or {},
     )
@@ -147,8 +148,7 @@ def _is_a_row(present: Collection[str], source: SourceConfig, known: Sequence[st
     return names.isdisjoint(present) and any(kind.fullmatch(cell) for cell in present for kind in kinds)
 
 
-def _cells(columns: Sequence[str], rows: Sequence[Sequence[str | None]], column: str) -> list[str]:
-    at = columns.index(column)
+def _cells(rows: Sequence[Sequence[str | None]], at: int) -> list[str]:
     return [cell for row in rows if (cell := clean(row[at])) is not None]
 
 
