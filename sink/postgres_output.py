@@ -312,6 +312,9 @@ class PostgresOutput:
                     # A server that dies may forget the last commits, offsets and rows alike: who goes by the offsets
                     # reads them again, and the records from Kafka. So no batch has to wait for the disk.
                     "synchronous_commit": "off",
+                    # A plan that was kept from when the tables were small reads them whole when they are not, until
+                    # the server looks at them again, which may be minutes later.
+                    "plan_cache_mode": "force_custom_plan",
                 },
             )
             self._connection = connection

@@ -133,3 +133,17 @@ async def test_a_writer_at_work_is_not_ended_however_long_another_waits_for_it(
 
 def _pausing_writer(world: World, what: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-c", PAUSING_WRITER, what, world.dsn, world.canonical])
+
+
+async def test_no_plan_is_kept_from_when_the_tables_were_small(world: World) -> None:
+    """After a few runs the server would keep one, and look for each of 10,000 leads in the whole table."""
+    output, place = PostgresOutput(world.dsn), TopicPartition(world.canonical, 0)
+    await output.offsets([place])
+    for at in range(12):
+        await output.write(await batch(world, at, world.lead(2 * at)))
+    plans = "SELECT statement, generic_plans, custom_plans FROM pg_prepared_statements"
+    kept = {row["statement"]: tuple(row)[1:] for row in await (await output._connected()).fetch(plans)}
+    (runs,) = [counts for statement, counts in kept.items() if "said last" in statement]
+    assert runs == (0, 12)
+    assert all(generic == 0 for statement, (generic, _custom) in kept.items() if "$1" in statement)
+    await output.close()
