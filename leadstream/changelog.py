@@ -11,6 +11,8 @@ from leadstream import kafka
 from leadstream.settings import KafkaSettings
 
 POLL_TIMEOUT_MILLISECONDS = 500
+MAX_POLL_RECORDS = 2_000
+"""A fetch may hold ten times as many, compressed."""
 
 
 async def read_partition(
@@ -24,7 +26,7 @@ async def read_partition(
         TransientError: Kafka is away.
     """
     where = TopicPartition(topic, partition)
-    consumer = kafka.consumer(settings, group_id=None, fetch_max_wait_ms=100)
+    consumer = kafka.consumer(settings, group_id=None, fetch_max_wait_ms=100, max_poll_records=MAX_POLL_RECORDS)
     with kafka.errors_translated():
         try:
             await consumer.start()

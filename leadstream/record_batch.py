@@ -14,12 +14,15 @@ from collections.abc import Sequence
 import cramjam
 from aiokafka.record.util import calc_crc32c
 
-from schemas.flat_records import encoded_long
+from schemas.flat_records import encoded_long, encoded_string
 
 MAX_BATCH_BYTES = 1_000_000
 """Before compression: what a broker's own ``message.max.bytes`` lets pass. A larger record has a batch of its own."""
 ZSTD_LEVEL = 1
 """A third of what level 3 costs, and hardly larger."""
+MOST_PRESSED = 32
+"""Records that would become smaller than this part of themselves stay as they are: readers limit what they fetch by its
+compressed size, and rows of a few letters over and over must not become gigabytes in their memory."""
 KNOWN = 8_192
 """Lengths and places below this are ready in a table."""
 
@@ -42,10 +45,7 @@ _STARTS = tuple(b"\0\0" + place for place in SIGNED_VARINTS)
 
 def sized(data: bytes | None) -> bytes:
     """A key or value as it stands in a record: its length, then itself; ``None`` is not the same as empty."""
-    if data is None:
-        return _NO_BYTES
-    size = len(data)
-    return (SIGNED_VARINTS[size] if size < KNOWN else encoded_long(size)) + data
+    return _NO_BYTES if data is None else encoded_string(data)
 
 
 def encoded_headers(headers: Sequence[tuple[str, bytes]], more: int = 0) -> bytes:
@@ -80,6 +80,8 @@ class RecordBatch:
 
     def extend(self, bodies: Sequence[bytes]) -> Sequence[bytes]:
         """Take in records (see :func:`record_body`), in their order; gives those for which there is no room."""
+        if self._closed:
+            return bodies
         parts, count, size = self._parts, self._count, self._size
         for body in bodies:
             start = _STARTS[count] if count < KNOWN else b"\0\0" + encoded_long(count)
@@ -116,17 +118,17 @@ class RecordBatch:
 
     def press(self) -> None:
         """Join and compress the records: a full batch takes some milliseconds, in which other threads may work."""
+        self._closed = True
         if not self._records:
             self._records = b"".join(self._parts)
             self._parts.clear()
             if self._compress:
                 compressed = bytes(cramjam.zstd.compress(self._records, level=ZSTD_LEVEL))
-                if len(compressed) < len(self._records):
+                if len(self._records) // MOST_PRESSED <= len(compressed) < len(self._records):
                     self._records, self._attributes = compressed, _TRANSACTIONAL | _ZSTD
 
     def _build(self) -> bytes:
         """The batch as it is sent; a second time, when it is sent again, the same."""
-        self._closed = True
         self.press()
         times = (self._milliseconds, self._milliseconds)
         summed_up = (

@@ -61,7 +61,9 @@ async def read_records(consumer: AIOKafkaConsumer, where: TopicPartition, offset
         while at < len(wanted):
             if not position <= wanted[at] <= position + MAX_GAP_OFFSETS:
                 consumer.seek(where, wanted[at])
-            batches: dict[TopicPartition, list[Any]] = await consumer.getmany(timeout_ms=POLL_TIMEOUT_MILLISECONDS)
+            batches: dict[TopicPartition, list[Any]] = await consumer.getmany(
+                timeout_ms=POLL_TIMEOUT_MILLISECONDS, max_records=MAX_GAP_OFFSETS
+            )
             position = await consumer.position(where)
             for record in batches.get(where, ()):
                 while at < len(wanted) and wanted[at] < record.offset:

@@ -16,6 +16,8 @@ FALLBACK_ENCODING = "cp1252"
 
 _BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 _ASCII = bytes(range(128))
+_WITH_ESCAPES = ("iso2022", "unicode-escape", "raw-unicode-escape", "idna")
+"""Names of codecs in which a line end may stand within what says something else."""
 
 
 @dataclass(slots=True)
@@ -147,6 +149,8 @@ def _known_codec(configured: str) -> str:
 
 
 def _keeps_ascii(codec: str) -> bool:
+    if codec.startswith(_WITH_ESCAPES):
+        return False
     try:
         return _ASCII.decode(codec).encode() == _ASCII
     except UnicodeError:

@@ -26,6 +26,7 @@ VALUE_BRANCH = b"\x02"
 SHORT_BYTES = 64
 CACHED_VALUES = 65_536
 CACHED_LISTS = 4_096
+LONGEST_SHIFT = 63
 
 Cells = list[str | None]
 Write = Callable[[Any], bytes]
@@ -125,6 +126,8 @@ def _long_size(data: bytes, at: int) -> tuple[int, int]:
         size |= (byte & 0x7F) << shift
         shift += 7
         at += 1
+        if shift > LONGEST_SHIFT:
+            raise _no_row("a length of more than 64 bits")
     size |= byte << shift
     if size & 1:
         raise _no_row("a negative length")

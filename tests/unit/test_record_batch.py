@@ -79,6 +79,23 @@ def test_what_does_not_become_smaller_is_not_compressed() -> None:
     assert _read(_batch(noise, compress=True)._build()) == noise
 
 
+def test_what_would_become_tiny_is_not_compressed() -> None:
+    """A reader that fetches so many compressed bytes must not be given gigabytes."""
+    records: list[Record] = [(None, b"x" * 100_000, [])] * 8
+    data = _batch(records, compress=True)._build()
+    assert len(data) > 800_000
+    assert _read(data) == records
+
+
+def test_a_batch_that_was_pressed_takes_nothing_in() -> None:
+    """What comes later is for another one."""
+    batch = _batch([(b"key", b"value", [])], compress=True)
+    batch.press()
+    late = [record_body(b"late", None, encoded_headers(()))]
+    assert batch.extend(late) == late
+    assert _read(batch._build()) == [(b"key", b"value", [])]
+
+
 def test_a_full_batch_gives_back_the_rest_and_a_record_that_is_too_large_has_one_of_its_own() -> None:
     """No record is lost or moved, whatever its size."""
     large, small = b"x" * MAX_BATCH_BYTES, b"y" * 300_000

@@ -172,6 +172,15 @@ def test_a_configured_encoding_has_no_fallback() -> None:
     assert (summary.rows, summary.fallback_rows) == (1, 0)
 
 
+def test_an_encoding_with_escapes_is_read_before_it_is_cut_into_lines() -> None:
+    """What its bytes seem to say is not what they say: an escape takes in the line end that follows it."""
+    escaped = b"\x1b.A1\x1bN\n,b\n"
+    assert escaped.decode("iso2022_jp_2") == "1\x8a,b\n"
+    events, summary = split(b"Name,City\n" + escaped + b"2,Ely\n", FormatOptions(encoding="iso2022_jp_2"))
+    assert rows_of(events) == [["1\x8a", "b"], ["2", "Ely"]]
+    assert (summary.rows, summary.lines) == (2, 3)
+
+
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16-le", "utf-16-be"])
 def test_byte_order_marks_tell_the_encoding(encoding: str) -> None:
     """UTF-8 and both UTF-16; the mark is in no name."""
