@@ -13,7 +13,7 @@ from leadstream.errors import BadRecordError, LeadstreamError
 from leadstream.sources import SourceConfig
 from producer.arrivals import Arrival
 from producer.dialect import format_of
-from producer.raw_output import load_headers, raw_schema
+from producer.raw_output import load_headers, raw_schema, row_headers
 from producer.row_messages import RowMessages
 from producer.s3_input import S3Input
 from producer.splitter import Event, Header, Rows, Splitter
@@ -70,9 +70,10 @@ async def restored_rows(
                 key_of = source.compile_key([column.name for column in event.columns])
                 messages = RowMessages(source.name, lanes, key_of, prefix, len(event.columns), constant)
             elif isinstance(event, Rows) and messages is not None:
-                by_lane, _unkeyed = messages.of(event)
-                for lane, of_lane in enumerate(by_lane):
-                    found += [RestoredRow(lane, *message) for message in of_lane]
+                for row in event:
+                    if key := messages.key_of(row.cells):
+                        where = row_headers(constant, row.row_number, row.line_number)
+                        found.append(RestoredRow(messages.lane_of(key), key.encode(), messages.value_of(row), where))
         return found
 
     async with contextlib.aclosing(s3.read(arrival)) as chunks:

@@ -59,12 +59,13 @@ async def test_what_breaks_breaks_after_what_came_before() -> None:
 
 async def test_who_stops_reading_leaves_no_task() -> None:
     """The source is closed, and nothing reads on."""
-    source = _Source(b"a", b"b", b"c")
+    source, before = _Source(b"a", b"b", b"c"), asyncio.all_tasks()
     ahead = read_ahead(source.read())
     assert await anext(ahead) == b"a"
+    assert len(asyncio.all_tasks() - before) == 1
     await ahead.aclose()
     assert source.is_closed
-    assert asyncio.all_tasks() == {asyncio.current_task()}
+    assert asyncio.all_tasks() == before
 
 
 @pytest.mark.parametrize("body_fails", [False, True])
