@@ -98,6 +98,12 @@ def dead_letter_document(row: Row) -> dict[str, Any]:
     return document | {"message": masked_text(row["message"] or ""), "reasons": reasons}
 
 
+def reason_document(row: Row) -> dict[str, Any]:
+    """Why so many rows of a load failed, as ``loads`` prints it; its example is masked as a letter's message is."""
+    example = masked_text(row["example"] or "")
+    return {name: value for name, value in row.items() if name != "load_id"} | {"example": example}
+
+
 def sum_sentence(load: Mapping[str, Any]) -> str:
     """Where each row of a load went; while that is not known of all, what is written of it so far."""
     rows = counted(load["rows"] or 0, "row")

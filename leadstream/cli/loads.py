@@ -12,7 +12,7 @@ import typer
 from leadstream.alerts import alerts
 from leadstream.cli import session
 from leadstream.cli.database import Database, Row, connect
-from leadstream.cli.documents import load_document, sum_sentence
+from leadstream.cli.documents import load_document, reason_document, sum_sentence
 from leadstream.cli.load_lookup import find_load
 from leadstream.cli.load_screen import screen
 from leadstream.cli.load_watch import follow, open_display
@@ -123,7 +123,7 @@ async def _documents(database: Database, rows: list[Row], rates: Rates) -> list[
     )
     reasons: dict[str, list[Row]] = {}
     for reason in found:
-        reasons.setdefault(reason.pop("load_id"), []).append(reason)
+        reasons.setdefault(reason["load_id"], []).append(reason_document(reason))
     documents = []
     for row in rows:
         document = load_document(row)

@@ -26,7 +26,7 @@ from leadstream.cli.replay_preview import Summary, previewed
 from leadstream.cli.replay_restore import gone_loads, restore, restored_messages
 from leadstream.cli.sources import find_source, find_usable_source
 from leadstream.errors import LeadstreamError
-from leadstream.partitioning import lane_of
+from leadstream.partitioning import lane_of, lead_key
 from leadstream.settings import PostgresSettings, Settings
 from leadstream.sources import SourceConfig, read_trial
 from producer.arrivals import SEQUENCE_PER_SECOND
@@ -100,6 +100,8 @@ def replay(
         raise typer.BadParameter("goes with --load", param_hint="--from-object")
     settings = session.start()
     config = find_usable_source(settings, source)
+    if diff and diff != lead_key(config.name, diff.partition(":")[2]):
+        raise typer.BadParameter(f"{diff!r} is no lead of {config.name}: give {config.name}:KEY", param_hint="--diff")
     scope = session.run(_scope(settings, config, load, since))
     gone = session.run(_gone(settings, config, scope, from_object=from_object))
     if not (load or since or all_history):
@@ -250,7 +252,10 @@ def _dry_run(
     restored = restored_messages(settings, config, gone, PREVIEW_ID) if gone else None
     session.run(previewed(settings, config, make_replay, partitions, summary, restored=restored))
     if lead is not None:
-        _print_lead(summary, lead, as_json=as_json)
+        found = [change for change in summary.leads if change["lead_key"] == lead]
+        if not found:
+            session.run(_check_there(settings.postgres, lead))
+        _print_lead(found, lead, as_json=as_json)
     elif as_json:
         print_json({"source": config.name, "mapping_version": config.version, "dry_run": True, **summary.document()})
     else:
@@ -258,8 +263,7 @@ def _dry_run(
         summary.print()
 
 
-def _print_lead(summary: Summary, lead: str, *, as_json: bool) -> None:
-    found = [change for change in summary.leads if change["lead_key"] == lead]
+def _print_lead(found: list[dict[str, Any]], lead: str, *, as_json: bool) -> None:
     if as_json:
         print_json(found)
     elif not found:
@@ -268,6 +272,14 @@ def _print_lead(summary: Summary, lead: str, *, as_json: bool) -> None:
         typer.echo(f"{lead} would be {'inserted' if change['op'] == 'c' else 'updated'} (row {change['row']})")
         rows = [(name, values["before"], values["after"]) for name, values in change["changes"].items()]
         print_table(("field", "before", "after"), rows, empty="")
+
+
+async def _check_there(settings: PostgresSettings, lead: str) -> None:
+    async with connect(settings) as database:
+        if await database.row("lead", lead) is None:
+            raise LeadstreamError(
+                f"there is no lead {lead!r}, and no row would make one", hint="look up its lead_key in the table leads"
+            )
 
 
 async def _rows(settings: PostgresSettings, source: str | None, limit: int) -> list[Row]:

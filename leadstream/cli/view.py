@@ -14,6 +14,7 @@ from rich.text import Text
 
 from leadstream.cli.database import Row, connect
 from leadstream.cli.documents import load_document, seconds_taken, sum_sentence
+from leadstream.cli.load_screen import COUNTERS
 from leadstream.cli.output import console, counted, fits, table
 from leadstream.errors import LeadstreamError
 from leadstream.settings import PostgresSettings
@@ -80,7 +81,7 @@ def screen(parts: Sequence[PartLine], progress: Progress | None) -> RenderableTy
     if progress is not None:
         shown += [Text(""), Text(_counts_sentence(progress.counts))]
         if progress.loads:
-            columns = ("key", "status", "rows", "inserted", "updated", "unchanged", "deleted", "failed", "took")
+            columns = ("key", "status", *COUNTERS, "took")
             made = table(columns, [_load_line(load) for load in progress.loads])
             lines = [Text(f"{load['key']}: {load['status']}\n  {sum_sentence(load)}") for load in progress.loads]
             shown += [Text(""), *([made] if fits(made, console()) else lines)]
@@ -157,6 +158,5 @@ def _counts_sentence(counts: Mapping[str, int]) -> str:
 
 
 def _load_line(load: dict[str, Any]) -> tuple[object, ...]:
-    counters = ("rows", "inserted", "updated", "unchanged", "deleted", "failed")
     status = Text(load["status"], style=_STYLES.get(load["status"], ""))
-    return (load["key"], status, *(load[name] for name in counters), seconds_taken(load))
+    return (load["key"], status, *(load[name] for name in COUNTERS), seconds_taken(load))

@@ -98,6 +98,10 @@ async def test_a_mapping_can_be_tried_on_history_before_it_is_committed(system: 
     key = preview["leads"][0]["lead_key"]
     diff = await command(system, "replay", "--source", source, "--dry-run", "--mapping", str(trial), "--diff", key)
     assert diff == [preview["leads"][0]]
+    typo = await system.command("replay", "--source", source, "--dry-run", "--diff", f"{source}:nobody")
+    assert typo.returncode == 1 and f"there is no lead '{source}:nobody'" in typo.stderr
+    foreign = await system.command("replay", "--source", source, "--dry-run", "--diff", "nevada:1")
+    assert foreign.returncode == 2 and f"give {source}:KEY" in foreign.stderr
     as_it_is = await command(system, "replay", "--source", source, "--dry-run")
     assert (as_it_is["unchanged"], as_it_is["sent"]) == (100, 0)
     assert (await system.command("replay", "--source", source, "--mapping", str(trial))).returncode == 2

@@ -12,6 +12,7 @@ import pytest
 import typer
 
 from leadstream.cli.bucket import Uploaded
+from leadstream.cli.documents import reason_document
 from leadstream.cli.forget import Subject, confirm, unknown_lead
 from leadstream.cli.holds import check_can_be_settled
 from leadstream.cli.load_lookup import chosen_load
@@ -55,6 +56,15 @@ def test_bytes_that_were_loaded_already_are_known() -> None:
     assert known_load(UPLOADED, None) is None
     assert known_load(UPLOADED, load(object_version="other")) is None
     assert known_load(UPLOADED, load(status="processing", finished_at=None)) is None
+
+
+def test_the_example_of_why_rows_failed_shows_no_phone_or_mail() -> None:
+    """What a function named in YAML says of a value goes the way of a dead letter's message."""
+    row = {"load_id": "d1", "stage": "MAP", "code": "unusable", "example": "no phone: 702-555-0199, a@b.example",
+           "count": 3, "open": 2}  # fmt: skip
+    assert reason_document(row) == {
+        "stage": "MAP", "code": "unusable", "example": "no phone: ***, ***@b.example", "count": 3, "open": 2,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("key", ["texas/../nevada/a.csv", "texas/./a.csv", "texas//a.csv", "texas/", "/texas/a.csv"])
