@@ -32,6 +32,9 @@ READY_DESCRIPTOR = "LEADSTREAM_READY_FD"
 
 def up(
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Run in the background; return when ready.")] = False,
+    workers: Annotated[
+        int, typer.Option(min=1, help="Processes that map rows and share the lanes; as many as cores is the fastest.")
+    ] = 1,
 ) -> None:
     """Start Kafka, the schema registry, Postgres, S3 and the three stages on this machine. No Docker needed.
 
@@ -42,16 +45,23 @@ def up(
     Examples:
       leadstream up
       leadstream up --detach
+      leadstream up --workers 4
       LEADSTREAM_HOME=/tmp/other leadstream up --detach
     """
-    home = session.start().home.absolute()
+    settings = session.start()
+    home, lanes = settings.home.absolute(), settings.topics.lanes
+    if workers > lanes:
+        raise ConfigError(
+            f"--workers {workers}: there are {lanes} lanes, and a lane is mapped by one worker",
+            hint=f"give at most {lanes}, or set TOPICS_LANES before the first start of a home",
+        )
     if detach:
-        start_detached(home)
+        start_detached(home, workers)
         record = read_stack_record(home)
         if record is not None:
             _print_places(home, record)
     else:
-        session.run(_supervise(home))
+        session.run(_supervise(home, workers))
 
 
 def down() -> None:
@@ -100,8 +110,10 @@ def status(as_json: JsonOption = False) -> None:
         raise LeadstreamError(f"nothing is up in {home}", hint="leadstream up")
 
 
-def start_detached(home: Path) -> None:
+def start_detached(home: Path, workers: int = 1) -> None:
     """Run the supervisor in the background, in its own session; return when everything is ready.
+
+    ``workers``: how many processes map rows.
 
     Raises:
         ConfigError: a stack is up in this home already.
@@ -124,7 +136,7 @@ def start_detached(home: Path) -> None:
     receiver, sender = os.pipe()
     with file.open("ab") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "leadstream", "up"],
+            [sys.executable, "-m", "leadstream", "up", "--workers", str(workers)],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -168,7 +180,7 @@ def stop(home: Path) -> bool:
     return True
 
 
-async def _supervise(home: Path) -> None:
+async def _supervise(home: Path, workers: int) -> None:
     # Starting a stack imports the Java library; no other command should pay for that.
     from leadstream.stack.ports import choose_ports
     from leadstream.stack.supervisor import Stack
@@ -180,11 +192,14 @@ async def _supervise(home: Path) -> None:
         await stack.start(view.on_event)
         settings = session.use_stack(home)
         await prepare(settings)
-        ports = choose_ports(home / "stage-ports.json", STAGES)
-        for stage, variable in STAGES.items():
-            port = int(os.environ.get(variable, ports[stage]))
+        more = {f"process-{number}": "process" for number in range(2, workers + 1)}
+        processes = {stage: stage for stage in STAGES} | more
+        ports = choose_ports(home / "stage-ports.json", processes)
+        for name, stage in processes.items():
+            variable = STAGES[stage]
+            port = ports[name] if name in more else int(os.environ.get(variable, ports[name]))
             argv = [sys.executable, "-m", "leadstream", stage]
-            await stack.add_process(stage, argv, {variable: str(port)}, port)
+            await stack.add_process(name, argv, {variable: str(port)}, port)
         _say_ready()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(stack.wait_failed())
@@ -246,12 +261,13 @@ async def _progress_or_error(settings: PostgresSettings) -> tuple[Progress | Non
 
 
 def _print_places(home: Path, record: StackRecord) -> None:
+    stages = [name for name in record.parts if name.partition("-")[0] in STAGES]
     places: dict[str, Any] = {
         "Kafka": record.environment.get("KAFKA_BOOTSTRAP_SERVERS"),
         "registry": record.environment.get("SCHEMA_REGISTRY_URL"),
         "S3": f"{record.environment.get('S3_ENDPOINT_URL')}, bucket {record.environment.get('S3_BUCKET')}",
         "Postgres": 'psql "$(leadstream dsn)"',
-        "metrics": ", ".join(f"http://127.0.0.1:{record.parts[stage]['port']}/metrics ({stage})" for stage in STAGES),
+        "metrics": ", ".join(f"http://127.0.0.1:{record.parts[stage]['port']}/metrics ({stage})" for stage in stages),
         "logs": home / "logs",
     }
     typer.echo(f"leadstream is up in {home} (pid {record.pid})")
